@@ -1,0 +1,20 @@
+#include "kernels/error.h"
+
+#include <string_view>
+
+namespace cardiograd::detail {
+
+void fail_check(const char* expression, const char* file, int line, const std::string& message) {
+  // The path below the source root is enough to find the place.
+  std::string_view path = file;
+  for (std::string_view folder : {"/kernels/", "/nn/", "/data/", "/models/", "/trainer/"}) {
+    if (const auto at = path.rfind(folder); at != std::string_view::npos) {
+      path.remove_prefix(at + 1);
+      break;
+    }
+  }
+  throw ShapeError(message + " (" + std::string(path) + ":" + std::to_string(line) + ": needs " +
+                   expression + ")");
+}
+
+}  // namespace cardiograd::detail
