@@ -95,7 +95,8 @@ struct DTypeOf<std::uint8_t> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-// Calls f with a value-initialised element of the C++ type that dtype names: one loop serves them all.
+// Calls f with a value-initialised element of the C++ type that dtype names: one loop serves them
+// all.
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {

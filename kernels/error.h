@@ -12,7 +12,8 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Bad input: a file, a record, a config key, a command line. The sentence names file, line or field.
+// Bad input: a file, a record, a config key, a command line. The sentence names file, line or
+// field.
 class InputError : public Error {
  public:
   using Error::Error;
@@ -39,8 +40,8 @@ namespace detail {
 
 // Throws ShapeError with the expression, file and line when `expression` is false. `message` is a
 // std::string expression that names the operands' shapes; it is evaluated on failure only.
-#define CG_CHECK(expression, message)                                                   \
-  do {                                                                                  \
-    if (!(expression)) [[unlikely]]                                                     \
-      ::cardiograd::detail::fail_check(#expression, __FILE__, __LINE__, (message));     \
+#define CG_CHECK(expression, message)                                               \
+  do {                                                                              \
+    if (!(expression)) [[unlikely]]                                                 \
+      ::cardiograd::detail::fail_check(#expression, __FILE__, __LINE__, (message)); \
   } while (false)

@@ -30,8 +30,8 @@ struct Philox {
   }
 };
 
-// Where a random draw belongs. A draw depends on these four and on the element inside the record, so
-// it is the same on any device, any number of ranks, and after a resume.
+// Where a random draw belongs. A draw depends on these four and on the element inside the record,
+// so it is the same on any device, any number of ranks, and after a resume.
 struct RandomKey {
   std::uint64_t seed = 0;
   std::uint32_t epoch = 0;

@@ -1,4 +1,5 @@
-// Plain views of memory: pointer, dtype, dims. Always contiguous, last dimension fastest; never owning.
+// Plain views of memory: pointer, dtype, dims. Always contiguous, last dimension fastest; never
+// owning.
 #pragma once
 
 #include <algorithm>

@@ -1,0 +1,58 @@
+#include "kernels/backend.h"
+
+#include <charconv>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace cardiograd {
+
+std::int64_t Conv1dSpec::output_length(std::int64_t length, std::int64_t kernel) const {
+  const std::int64_t reach = length + 2 * padding - dilation * (kernel - 1) - 1;
+  return reach < 0 ? 0 : reach / stride + 1;
+}
+
+std::int64_t Pool1dSpec::output_length(std::int64_t length) const {
+  const std::int64_t reach = length + 2 * padding - kernel;
+  return reach < 0 ? 0 : reach / stride + 1;
+}
+
+std::vector<std::string> OptimizerSpec::state_names() const {
+  switch (kind) {
+    case OptimizerKind::sgd:
+      if (momentum > 0.0) return {"momentum_buffer"};
+      return {};
+    case OptimizerKind::rmsprop: {
+      std::vector<std::string> names{"square_avg"};
+      if (centered) names.emplace_back("grad_avg");
+      if (momentum > 0.0) names.emplace_back("momentum_buffer");
+      return names;
+    }
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      break;
+  }
+  return {"exp_avg", "exp_avg_sq"};
+}
+
+std::shared_ptr<Backend> make_backend(std::string_view device) {
+  if (device == "cpu") return make_cpu_backend();
+  if (device == "cuda") return make_cuda_backend(0);
+  constexpr std::string_view prefix = "cuda:";
+  if (device.substr(0, prefix.size()) == prefix) {
+    const std::string_view digits = device.substr(prefix.size());
+    int index = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0) {
+      return make_cuda_backend(index);
+    }
+  }
+  throw InputError("device \"" + std::string(device) +
+                   "\" is unknown: use \"cpu\", \"cuda\" or \"cuda:N\"");
+}
+
+std::string built_backends() {
+  return cpu_backend_description() + "; " + cuda_backend_description();
+}
+
+}  // namespace cardiograd

@@ -1,0 +1,249 @@
+// The one seam between devices. Each method is one operation on plain views; everything above it
+// (tensor, autograd, layers, models, trainer) does not know which device it runs on.
+//
+// Conventions, for every method:
+//  - Layout: sequences are [N, L, C] (batch, time, channels), channels contiguous. A "channel last"
+//    operand [..., C] is treated as rows x C.
+//  - Inputs are ConstView, outputs View; outputs are written whole, whatever they held before,
+//  unless
+//    the name says `accumulate`. Inputs and outputs do not overlap, except where a comment allows
+//    it.
+//  - Floating operands of one call share one dtype: f32 on CpuBackend, f64 on ReferenceBackend.
+//    Statistics (means, inverse deviations, norms) have that dtype too.
+//  - An absent optional operand is a default-constructed view.
+//  - A batch, a length or a channel count of zero is legal and does nothing (means over nothing are
+//  0).
+//  - Shapes that do not fit throw ShapeError; memory that cannot be had throws DeviceError.
+//  - `weight gradient` methods overwrite; summing over several uses is autograd's business.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/philox.h"
+#include "kernels/view.h"
+
+namespace cardiograd {
+
+// ---- Operation descriptions ---------------------------------------------------------------------
+
+// 1-D cross-correlation, as PyTorch's nn.Conv1d; zero padding on both sides.
+struct Conv1dSpec {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  // floor((L + 2 padding - dilation (k - 1) - 1) / stride) + 1, or 0 when the kernel does not fit.
+  std::int64_t output_length(std::int64_t length, std::int64_t kernel) const;
+};
+
+// Max or average pooling over time, as PyTorch's nn.MaxPool1d / nn.AvgPool1d (floor mode; max pads
+// with -inf; average counts the padding zeros in its divisor, PyTorch's default).
+struct Pool1dSpec {
+  std::int64_t kernel = 2;
+  std::int64_t stride = 2;
+  std::int64_t padding = 0;  // at most kernel / 2
+  std::int64_t output_length(std::int64_t length) const;
+};
+
+enum class ActivationKind : std::uint8_t {
+  relu,
+  leaky_relu,  // slope: negative side
+  sigmoid,
+  tanh,
+  gelu,       // x Phi(x), the exact form (Hendrycks & Gimpel 2016)
+  gelu_tanh,  // its tanh approximation
+};
+struct Activation {
+  ActivationKind kind = ActivationKind::relu;
+  double slope = 0.01;  // leaky_relu only
+};
+
+// Inverted dropout: an element is kept with probability 1 - p and scaled by 1 / (1 - p).
+struct DropoutSpec {
+  double p = 0.5;        // in [0, 1]; p = 1 gives zeros
+  bool channel = false;  // one draw for a whole channel of a record (nn.Dropout1d)
+  RandomKey key;
+};
+
+enum class Reduction : std::uint8_t { none, mean, sum };
+
+enum class OptimizerKind : std::uint8_t { sgd, rmsprop, adam, adamw };
+// One step of an optimizer, with PyTorch's meaning of every field.
+struct OptimizerSpec {
+  OptimizerKind kind = OptimizerKind::sgd;
+  double lr = 1e-3;
+  double weight_decay = 0.0;  // L2 on the gradient; decoupled for adamw
+  double momentum = 0.0;      // sgd, rmsprop
+  double dampening = 0.0;     // sgd
+  bool nesterov = false;      // sgd
+  double alpha = 0.99;        // rmsprop
+  bool centered = false;      // rmsprop
+  double beta1 = 0.9;         // adam, adamw
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  // How many state buffers of the parameters' size a step needs, and their names, in order:
+  // momentum_buffer | square_avg, grad_avg, momentum_buffer | exp_avg, exp_avg_sq.
+  std::vector<std::string> state_names() const;
+};
+
+// Sample to value: value = sample * scale[lead] + shift[lead]; a missing sample (-32768) becomes
+// `missing`.
+struct GatherSpec {
+  double missing = 0.0;
+};
+
+// ---- The interface
+// --------------------------------------------------------------------------------
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  // "cpu", "cuda:0", "reference".
+  virtual std::string name() const = 0;
+  // The dtype that floating operations compute in when nothing else is asked for.
+  virtual DType default_dtype() const = 0;
+
+  // -- Memory. allocate returns 64-byte aligned memory of unspecified content; 0 bytes is legal.
+  //    Implementations cache blocks, so that a training step allocates nothing after warm-up.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void deallocate(void* data, std::size_t bytes) noexcept = 0;
+  virtual void copy_from_host(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // -- Elementwise and data movement. Any dtype unless said otherwise.
+  virtual void fill(View y, double value) = 0;
+  virtual void copy(ConstView x, View y) = 0;  // same dtype and element count; shapes may differ
+  virtual void cast(ConstView x,
+                    View y) = 0;  // any dtype to any; to integers rounds to nearest even
+  // y += x, floating, same shape.
+  virtual void accumulate(ConstView x, View y) = 0;
+  // y = alpha x, floating. x and y may be the same memory.
+  virtual void scale(ConstView x, double alpha, View y) = 0;
+  // NumPy broadcasting of a and b to y's shape, floating. y may be a or b where the shapes agree.
+  virtual void add(ConstView a, ConstView b, View y) = 0;
+  virtual void multiply(ConstView a, ConstView b, View y) = 0;
+  // part = x[..., start : start + part.dims[axis], ...] along axis.
+  virtual void slice(ConstView x, int axis, std::int64_t start, View part) = 0;
+  // y[..., start : start + part.dims[axis], ...] = part; the rest of y is left alone.
+  virtual void place(ConstView part, int axis, std::int64_t start, View y) = 0;
+  // y = x with its axes permuted: y.dims[i] = x.dims[axes[i]].
+  virtual void permute(ConstView x, const std::vector<int>& axes, View y) = 0;
+
+  // -- Reductions. y has x's rank with size 1 on every reduced axis (keepdim).
+  virtual void sum(ConstView x, double alpha, View y) = 0;  // y = alpha * sum of x
+  virtual void expand(ConstView x, double alpha,
+                      View y) = 0;  // y = alpha * x, broadcast: sum's dual
+  // Maximum over one axis, the first among equals; index (i32, y's shape) is the position on it.
+  virtual void max_forward(ConstView x, View y, View index) = 0;
+  virtual void max_backward(ConstView dy, ConstView index, View dx) = 0;
+
+  // -- Activations, softmax over the last axis, dropout.
+  virtual void activation_forward(const Activation& activation, ConstView x, View y) = 0;
+  // dx may be dy's memory.
+  virtual void activation_backward(const Activation& activation, ConstView x, ConstView y,
+                                   ConstView dy, View dx) = 0;
+  virtual void softmax_forward(ConstView x, View y) = 0;
+  virtual void softmax_backward(ConstView y, ConstView dy, View dx) = 0;
+  // The mask is a function of the key, the record (records[n], i32; the row number when absent) and
+  // the element inside the record, so that backward is the same call on dy. x is [N, ...], or
+  // [N, L, C] for channel dropout.
+  virtual void dropout(const DropoutSpec& spec, ConstView records, ConstView x, View y) = 0;
+
+  // -- Linear: x [..., I], weight [O, I] (PyTorch's), bias [O] optional, y [..., O].
+  virtual void linear_forward(ConstView x, ConstView weight, ConstView bias, View y) = 0;
+  virtual void linear_backward_data(ConstView dy, ConstView weight, View dx) = 0;
+  virtual void linear_backward_weight(ConstView x, ConstView dy, View dweight, View dbias) = 0;
+
+  // -- 1-D convolution: x [N, L, Ci], weight [k, Ci / groups, Co], bias [Co] optional, y [N, Lo,
+  // Co].
+  virtual void conv1d_forward(const Conv1dSpec& spec, ConstView x, ConstView weight, ConstView bias,
+                              View y) = 0;
+  virtual void conv1d_backward_data(const Conv1dSpec& spec, ConstView dy, ConstView weight,
+                                    View dx) = 0;
+  virtual void conv1d_backward_weight(const Conv1dSpec& spec, ConstView x, ConstView dy,
+                                      View dweight, View dbias) = 0;
+  // Convolution, bias, ReLU and max-pool (stride = kernel, no padding) in one pass that never
+  // stores the full-length activation. winner (u8, y's shape): which of the window's elements is
+  // the maximum, or conv_relu_pool_dead where ReLU gave 0.
+  virtual void conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64_t pool, ConstView x,
+                                           ConstView weight, ConstView bias, View y,
+                                           View winner) = 0;
+  // dx is optional: the first layer of a model needs none.
+  virtual void conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64_t pool, ConstView x,
+                                            ConstView weight, ConstView winner, ConstView dy,
+                                            View dx, View dweight, View dbias) = 0;
+  static constexpr std::uint8_t conv_relu_pool_dead = 255;
+
+  // -- Pooling over time: x [N, L, C], y [N, Lo, C]; index (i32, y's shape): the maximum's time
+  // step.
+  virtual void max_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y, View index) = 0;
+  virtual void max_pool1d_backward(const Pool1dSpec& spec, ConstView index, ConstView dy,
+                                   View dx) = 0;
+  virtual void avg_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y) = 0;
+  virtual void avg_pool1d_backward(const Pool1dSpec& spec, ConstView dy, View dx) = 0;
+  // Output i averages inputs floor(i L / Lo) .. ceil((i + 1) L / Lo) - 1, as PyTorch.
+  virtual void adaptive_avg_pool1d_forward(ConstView x, View y) = 0;
+  virtual void adaptive_avg_pool1d_backward(ConstView dy, View dx) = 0;
+
+  // -- Normalisation over rows (BatchNorm: x [..., C], all leading axes) or over C (LayerNorm).
+  // Training BatchNorm (Ioffe & Szegedy 2015): biased variance normalises, the unbiased one updates
+  // running = (1 - momentum) running + momentum batch. mean and inv_std [C] are saved for backward.
+  virtual void batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta, double eps,
+                                           double momentum, View running_mean, View running_var,
+                                           View y, View mean, View inv_std) = 0;
+  virtual void batch_norm_training_backward(ConstView x, ConstView gamma, ConstView mean,
+                                            ConstView inv_std, ConstView dy, View dx, View dgamma,
+                                            View dbeta) = 0;
+  virtual void batch_norm_inference_forward(ConstView x, ConstView gamma, ConstView beta,
+                                            ConstView running_mean, ConstView running_var,
+                                            double eps, View y) = 0;
+  virtual void batch_norm_inference_backward(ConstView x, ConstView gamma, ConstView running_mean,
+                                             ConstView running_var, double eps, ConstView dy,
+                                             View dx, View dgamma, View dbeta) = 0;
+  // LayerNorm over the last axis (Ba et al. 2016); gamma and beta [C]; mean and inv_std one a row.
+  virtual void layer_norm_forward(ConstView x, ConstView gamma, ConstView beta, double eps, View y,
+                                  View mean, View inv_std) = 0;
+  virtual void layer_norm_backward(ConstView x, ConstView gamma, ConstView mean, ConstView inv_std,
+                                   ConstView dy, View dx, View dgamma, View dbeta) = 0;
+
+  // -- Loss. Binary cross-entropy of sigmoid(logits) against targets in [0, 1], in the form that
+  // does not overflow; pos_weight [C] optional weighs the positive term (PyTorch's
+  // BCEWithLogitsLoss). loss: one element, or the logits' shape for Reduction::none. dlogits,
+  // optional: d loss / d logits.
+  virtual void bce_with_logits(ConstView logits, ConstView targets, ConstView pos_weight,
+                               Reduction reduction, View loss, View dlogits) = 0;
+
+  // -- Optimizer, over a flat buffer.
+  // norm[0] = L2 norm of gradients; factor[0] = min(1, max_norm / (norm + 1e-6)), PyTorch's
+  // clip_grad_norm_; max_norm <= 0 gives factor 1.
+  virtual void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) = 0;
+  // parameters and states are updated in place; each gradient is multiplied by factor[0] (optional)
+  // first. step counts from 1.
+  virtual void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
+                              ConstView factor, View parameters,
+                              const std::vector<View>& states) = 0;
+
+  // -- Data. records i16 [R, L, C]; rows i32 [N]: which records; starts i32 [N] optional: first
+  // sample of each crop; scale and shift f32 [C]; y f32 (f64 on the reference) [N, Lo, C].
+  virtual void gather_records(const GatherSpec& spec, ConstView records, ConstView rows,
+                              ConstView starts, ConstView scale, ConstView shift, View y) = 0;
+};
+
+// "cpu", "cuda" or "cuda:1". Throws InputError for anything else, DeviceError where the build or
+// the machine lacks the device: there is no silent fall-back.
+std::shared_ptr<Backend> make_backend(std::string_view device);
+
+// One line: which backends this build has, with library versions.
+std::string built_backends();
+
+}  // namespace cardiograd

@@ -1,0 +1,15 @@
+// A build without a CUDA toolkit.
+#include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace cardiograd {
+
+std::shared_ptr<Backend> make_cuda_backend(int) {
+  throw DeviceError(
+      "this build has no CUDA support, because no CUDA toolkit was found when it was configured: "
+      "install CUDA 13 and build with the preset \"cuda\", or use device = \"cpu\"");
+}
+
+std::string cuda_backend_description() { return "cuda: not built (no toolkit)"; }
+
+}  // namespace cardiograd
