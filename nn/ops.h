@@ -1,0 +1,70 @@
+// The differentiable operations. Shapes, layout and sources are those of kernels/backend.h; all
+// tensors of one call live on one backend. A shape that does not fit throws ShapeError.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/tensor.h"
+
+namespace cardiograd {
+
+// -- Elementwise, with NumPy broadcasting.
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor scale(const Tensor& x, double alpha);
+// Conversion between floating dtypes is differentiable; to and from integers it is not.
+Tensor cast(const Tensor& x, DType dtype);
+
+// -- Shape. reshape shares memory; one size may be -1 and is then worked out.
+Tensor reshape(const Tensor& x, const std::vector<std::int64_t>& sizes);
+// [N, ...] -> [N, product of the rest].
+Tensor flatten(const Tensor& x);
+Tensor permute(const Tensor& x, const std::vector<int>& axes);
+// Elements start .. start + length - 1 of an axis.
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t length);
+Tensor concatenate(const std::vector<Tensor>& parts, int axis);
+
+// -- Reductions over the given axes (all when empty); the axes stay with size 1 when keepdim.
+Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
+Tensor mean(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
+Tensor max(const Tensor& x, int axis, bool keepdim = false);
+
+// -- Activations.
+Tensor activate(const Tensor& x, const Activation& activation);
+Tensor relu(const Tensor& x);
+Tensor leaky_relu(const Tensor& x, double slope = 0.01);
+Tensor sigmoid(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor gelu(const Tensor& x);
+Tensor softmax(const Tensor& x);  // over the last axis
+// Draws by the innermost RandomScope. channel: whole channels of [N, L, C].
+Tensor dropout(const Tensor& x, double p, bool channel = false);
+
+// -- Layers. bias may be undefined.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv1dSpec& spec = {});
+// max_pool1d(relu(conv1d(...))) with stride = kernel = pool, fused.
+Tensor conv1d_relu_maxpool(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           const Conv1dSpec& spec, std::int64_t pool);
+Tensor max_pool1d(const Tensor& x, const Pool1dSpec& spec);
+Tensor avg_pool1d(const Tensor& x, const Pool1dSpec& spec);
+Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length);
+
+struct BatchNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;
+  bool training = true;
+};
+// running_mean and running_var are updated in training, read otherwise.
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                  const Tensor& running_mean, const Tensor& running_var,
+                  const BatchNormOptions& options);
+Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps = 1e-5);
+
+// -- Loss. targets have the logits' shape and no gradient; pos_weight [C] may be undefined.
+Tensor bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight = {},
+                       Reduction reduction = Reduction::mean);
+
+}  // namespace cardiograd

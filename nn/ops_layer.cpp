@@ -1,0 +1,274 @@
+// Operations with weights, pooling, normalisation and the loss.
+#include "nn/ops.h"
+#include "nn/tape.h"
+
+namespace cardiograd {
+
+namespace {
+
+ConstView optional_view(const Tensor& tensor) {
+  return tensor.defined() ? ConstView(tensor.view()) : ConstView{};
+}
+
+Tensor like(const Tensor& x, const Dims& dims) {
+  return Tensor::empty(x.backend(), dims, x.dtype());
+}
+
+// A weight gradient is computed when either parameter wants one; what nobody wants goes to a
+// scratch.
+struct WeightTargets {
+  Tensor weight, bias;
+  bool any = false;
+  WeightTargets(Gradients& gradients, const Tensor& weight_like, const Tensor& bias_like) {
+    any = gradients.wanted(1) || gradients.wanted(2);
+    if (!any) return;
+    weight = gradients.wanted(1) ? gradients.target(1) : like(weight_like, weight_like.dims());
+    if (gradients.wanted(2)) {
+      bias = gradients.target(2);
+    } else if (bias_like.defined()) {
+      bias = like(bias_like, bias_like.dims());
+    }
+  }
+  View bias_view() const { return bias.defined() ? bias.view() : View{}; }
+};
+
+struct LinearOp {
+  static constexpr std::string_view name = "linear";
+  Tensor x, weight, bias;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    Backend& backend = *dy.backend();
+    if (const WeightTargets d(gradients, weight, bias); d.any) {
+      backend.linear_backward_weight(x.view(), dy.view(), d.weight.view(), d.bias_view());
+    }
+    if (gradients.wanted(0)) {
+      backend.linear_backward_data(dy.view(), weight.view(), gradients.target(0).view());
+    }
+  }
+};
+
+struct Conv1dOp {
+  static constexpr std::string_view name = "conv1d";
+  Conv1dSpec spec;
+  Tensor x, weight, bias;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    Backend& backend = *dy.backend();
+    if (const WeightTargets d(gradients, weight, bias); d.any) {
+      backend.conv1d_backward_weight(spec, x.view(), dy.view(), d.weight.view(), d.bias_view());
+    }
+    if (gradients.wanted(0)) {
+      backend.conv1d_backward_data(spec, dy.view(), weight.view(), gradients.target(0).view());
+    }
+  }
+};
+
+struct ConvReluMaxPoolOp {
+  static constexpr std::string_view name = "conv1d_relu_maxpool";
+  Conv1dSpec spec;
+  std::int64_t pool = 2;
+  Tensor x, weight, bias, winner;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    const WeightTargets d(gradients, weight, bias);
+    const Tensor dweight = d.any ? d.weight : like(weight, weight.dims());
+    dy.backend()->conv1d_relu_maxpool_backward(spec, pool, x.view(), weight.view(), winner.view(),
+                                               dy.view(), gradients.target_if_wanted(0),
+                                               dweight.view(), d.bias_view());
+  }
+};
+
+struct MaxPool1dOp {
+  static constexpr std::string_view name = "max_pool1d";
+  Pool1dSpec spec;
+  Tensor index;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    dy.backend()->max_pool1d_backward(spec, index.view(), dy.view(), gradients.target(0).view());
+  }
+};
+
+struct AvgPool1dOp {
+  static constexpr std::string_view name = "avg_pool1d";
+  Pool1dSpec spec;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    dy.backend()->avg_pool1d_backward(spec, dy.view(), gradients.target(0).view());
+  }
+};
+
+struct AdaptiveAvgPool1dOp {
+  static constexpr std::string_view name = "adaptive_avg_pool1d";
+  void backward(const Tensor& dy, Gradients& gradients) {
+    dy.backend()->adaptive_avg_pool1d_backward(dy.view(), gradients.target(0).view());
+  }
+};
+
+// gamma's and beta's gradients come with dx in one kernel; what nobody wants goes to a scratch.
+struct NormTargets {
+  Tensor dx, dgamma, dbeta;
+  NormTargets(Gradients& gradients, const Tensor& x, const Tensor& gamma)
+      : dx(gradients.wanted(0) ? gradients.target(0) : like(x, x.dims())),
+        dgamma(gradients.wanted(1) ? gradients.target(1) : like(gamma, gamma.dims())),
+        dbeta(gradients.wanted(2) ? gradients.target(2) : like(gamma, gamma.dims())) {}
+};
+
+struct BatchNormTrainingOp {
+  static constexpr std::string_view name = "batch_norm";
+  Tensor x, gamma, mean, inv_std;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    const NormTargets d(gradients, x, gamma);
+    dy.backend()->batch_norm_training_backward(x.view(), gamma.view(), mean.view(), inv_std.view(),
+                                               dy.view(), d.dx.view(), d.dgamma.view(),
+                                               d.dbeta.view());
+  }
+};
+
+struct BatchNormInferenceOp {
+  static constexpr std::string_view name = "batch_norm (inference)";
+  Tensor x, gamma, running_mean, running_var;
+  double eps = 1e-5;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    const NormTargets d(gradients, x, gamma);
+    dy.backend()->batch_norm_inference_backward(x.view(), gamma.view(), running_mean.view(),
+                                                running_var.view(), eps, dy.view(), d.dx.view(),
+                                                d.dgamma.view(), d.dbeta.view());
+  }
+};
+
+struct LayerNormOp {
+  static constexpr std::string_view name = "layer_norm";
+  Tensor x, gamma, mean, inv_std;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    const NormTargets d(gradients, x, gamma);
+    dy.backend()->layer_norm_backward(x.view(), gamma.view(), mean.view(), inv_std.view(),
+                                      dy.view(), d.dx.view(), d.dgamma.view(), d.dbeta.view());
+  }
+};
+
+struct BceWithLogitsOp {
+  static constexpr std::string_view name = "bce_with_logits";
+  Tensor dlogits;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    dy.backend()->multiply(dlogits.view(), dy.view(), gradients.target(0).view());
+  }
+};
+
+void check_sequence(const Tensor& x, const char* operation) {
+  CG_CHECK(x.dims().rank() == 3,
+           std::string(operation) + " needs [batch, time, channels], got " + x.dims().to_string());
+}
+
+Dims conv_dims(const Tensor& x, const Tensor& weight, const Conv1dSpec& spec) {
+  check_sequence(x, "conv1d");
+  CG_CHECK(weight.dims().rank() == 3 && spec.groups > 0 && spec.stride > 0 && spec.dilation > 0 &&
+               spec.padding >= 0 && weight.size(1) * spec.groups == x.size(2) &&
+               weight.size(2) % spec.groups == 0,
+           "conv1d: a weight of shape " + weight.dims().to_string() + " with " +
+               std::to_string(spec.groups) + " group(s) does not fit an input of shape " +
+               x.dims().to_string());
+  return {x.size(0), spec.output_length(x.size(1), weight.size(0)), weight.size(2)};
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  CG_CHECK(x.dims().rank() >= 1 && weight.dims().rank() == 2 && x.size(-1) == weight.size(1),
+           "linear: a weight of shape " + weight.dims().to_string() +
+               " does not fit an input of shape " + x.dims().to_string());
+  Dims dims = x.dims();
+  dims[-1] = weight.size(0);
+  Tensor y = like(x, dims);
+  x.backend()->linear_forward(x.view(), weight.view(), optional_view(bias), y.view());
+  record(y, {x, weight, bias}, LinearOp{x, weight, bias});
+  return y;
+}
+
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv1dSpec& spec) {
+  Tensor y = like(x, conv_dims(x, weight, spec));
+  x.backend()->conv1d_forward(spec, x.view(), weight.view(), optional_view(bias), y.view());
+  record(y, {x, weight, bias}, Conv1dOp{spec, x, weight, bias});
+  return y;
+}
+
+Tensor conv1d_relu_maxpool(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           const Conv1dSpec& spec, std::int64_t pool) {
+  Dims dims = conv_dims(x, weight, spec);
+  dims[1] = Pool1dSpec{pool, pool, 0}.output_length(dims[1]);
+  Tensor y = like(x, dims);
+  Tensor winner = Tensor::empty(x.backend(), dims, DType::u8);
+  x.backend()->conv1d_relu_maxpool_forward(spec, pool, x.view(), weight.view(), optional_view(bias),
+                                           y.view(), winner.view());
+  record(y, {x, weight, bias}, ConvReluMaxPoolOp{spec, pool, x, weight, bias, winner});
+  return y;
+}
+
+Tensor max_pool1d(const Tensor& x, const Pool1dSpec& spec) {
+  check_sequence(x, "max_pool1d");
+  const Dims dims{x.size(0), spec.output_length(x.size(1)), x.size(2)};
+  Tensor y = like(x, dims);
+  Tensor index = Tensor::empty(x.backend(), dims, DType::i32);
+  x.backend()->max_pool1d_forward(spec, x.view(), y.view(), index.view());
+  record(y, {x}, MaxPool1dOp{spec, index});
+  return y;
+}
+
+Tensor avg_pool1d(const Tensor& x, const Pool1dSpec& spec) {
+  check_sequence(x, "avg_pool1d");
+  Tensor y = like(x, {x.size(0), spec.output_length(x.size(1)), x.size(2)});
+  x.backend()->avg_pool1d_forward(spec, x.view(), y.view());
+  record(y, {x}, AvgPool1dOp{spec});
+  return y;
+}
+
+Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length) {
+  check_sequence(x, "adaptive_avg_pool1d");
+  Tensor y = like(x, {x.size(0), output_length, x.size(2)});
+  x.backend()->adaptive_avg_pool1d_forward(x.view(), y.view());
+  record(y, {x}, AdaptiveAvgPool1dOp{});
+  return y;
+}
+
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                  const Tensor& running_mean, const Tensor& running_var,
+                  const BatchNormOptions& options) {
+  Tensor y = like(x, x.dims());
+  Backend& backend = *x.backend();
+  if (!options.training) {
+    backend.batch_norm_inference_forward(x.view(), gamma.view(), beta.view(), running_mean.view(),
+                                         running_var.view(), options.eps, y.view());
+    record(y, {x, gamma, beta},
+           BatchNormInferenceOp{x, gamma, running_mean, running_var, options.eps});
+    return y;
+  }
+  Tensor mean = like(x, gamma.dims());
+  Tensor inv_std = like(x, gamma.dims());
+  backend.batch_norm_training_forward(x.view(), gamma.view(), beta.view(), options.eps,
+                                      options.momentum, running_mean.view(), running_var.view(),
+                                      y.view(), mean.view(), inv_std.view());
+  record(y, {x, gamma, beta}, BatchNormTrainingOp{x, gamma, mean, inv_std});
+  return y;
+}
+
+Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  Dims rows = x.dims();
+  rows[-1] = 1;
+  Tensor y = like(x, x.dims());
+  Tensor mean = like(x, rows);
+  Tensor inv_std = like(x, rows);
+  x.backend()->layer_norm_forward(x.view(), gamma.view(), beta.view(), eps, y.view(), mean.view(),
+                                  inv_std.view());
+  record(y, {x, gamma, beta}, LayerNormOp{x, gamma, mean, inv_std});
+  return y;
+}
+
+Tensor bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight,
+                       Reduction reduction) {
+  CG_CHECK(logits.dims() == targets.dims(), "bce_with_logits: logits have shape " +
+                                                logits.dims().to_string() + ", targets " +
+                                                targets.dims().to_string());
+  Tensor loss = like(logits, reduction == Reduction::none ? logits.dims() : Dims{});
+  const bool recorded = needs_record({logits});
+  Tensor dlogits = recorded ? like(logits, logits.dims()) : Tensor();
+  logits.backend()->bce_with_logits(logits.view(), targets.view(), optional_view(pos_weight),
+                                    reduction, loss.view(), recorded ? dlogits.view() : View{});
+  record(loss, {logits}, BceWithLogitsOp{dlogits});
+  return loss;
+}
+
+}  // namespace cardiograd
