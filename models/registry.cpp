@@ -1,0 +1,26 @@
+#include "models/registry.h"
+
+#include "kernels/text.h"
+#include "models/seed_cnn.h"
+
+namespace cardiograd {
+
+const std::vector<ModelEntry>& model_registry() {
+  static const std::vector<ModelEntry> entries{
+      {"cnn", "the seed's CNN of the signal", true, false, make_cnn},
+      {"mmcnn_sum", "signal and notes, sum and LayerNorm", true, true, make_mmcnn_sum},
+      {"mmcnn_cat", "signal and notes, concatenated", true, true, make_mmcnn_cat},
+  };
+  return entries;
+}
+
+const ModelEntry& find_model(const std::string& name) {
+  std::vector<std::string> names;
+  for (const ModelEntry& entry : model_registry()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  throw InputError("model " + quote(name) + " is unknown" + suggestion(name, names));
+}
+
+}  // namespace cardiograd

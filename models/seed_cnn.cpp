@@ -1,0 +1,121 @@
+#include "models/seed_cnn.h"
+
+#include <optional>
+
+#include "nn/layers.h"
+
+namespace cardiograd {
+
+namespace {
+
+constexpr std::int64_t pool = 2;
+constexpr std::int64_t hidden = 128;  // features of a record, and of its note
+
+std::int64_t pooled_length(std::int64_t length) {
+  for (std::int64_t kernel : {7, 5, 3}) {
+    length = Pool1dSpec{pool, pool, 0}.output_length(Conv1dSpec{}.output_length(length, kernel));
+  }
+  if (length == 0) {
+    throw InputError("the seed's CNN needs at least 36 samples a record");
+  }
+  return length;
+}
+
+// Names and order of construction are the seed's: they fix the state_dict and the initial values.
+class SeedCnn : public Classifier {
+ protected:
+  SeedCnn(const BuildContext& context, const ModelOptions& options, std::int64_t fused_size,
+          bool with_notes)
+      : conv1(context, options.leads, 16, 7),
+        conv2(context, 16, 32, 5),
+        conv3(context, 32, 48, 3),
+        fc0(context, Linear::after_flatten, pooled_length(options.length), 48, 512),
+        fc1(context, 512, hidden),
+        fc2(context, fused_size, options.classes),
+        dropout(options.dropout) {
+    register_module("conv1", conv1);
+    register_module("conv2", conv2);
+    register_module("conv3", conv3);
+    register_module("fc0", fc0);
+    register_module("fc1", fc1);
+    register_module("fc2", fc2);
+    register_module("dropout", dropout);
+    if (with_notes) {
+      register_module("fc_emb", fc_emb.emplace(context, options.note_size, hidden));
+      register_module("norm", norm.emplace(context, hidden));
+    }
+    if (options.batch_norm) {
+      register_module("bn1", bn1.emplace(context, 16));
+      register_module("bn2", bn2.emplace(context, 32));
+      register_module("bn3", bn3.emplace(context, 48));
+    }
+  }
+
+  // [N, length, leads] -> [N, hidden].
+  Tensor signal_features(const Tensor& signal) const {
+    Tensor x = stage(signal, conv1, bn1);
+    x = stage(x, conv2, bn2);
+    x = stage(x, conv3, bn3);
+    x = dropout(relu(fc0(flatten(x))));
+    return dropout(relu(fc1(x)));
+  }
+
+  // [N, note_size] -> [N, hidden].
+  Tensor note_features(const Tensor& notes) const { return relu((*fc_emb)(notes)); }
+
+  Conv1d conv1, conv2, conv3;
+  Linear fc0, fc1, fc2;
+  Dropout dropout;
+  std::optional<Linear> fc_emb;
+  std::optional<LayerNorm> norm;
+  std::optional<BatchNorm1d> bn1, bn2, bn3;
+
+ private:
+  static Tensor stage(const Tensor& x, const Conv1d& conv, const std::optional<BatchNorm1d>& bn) {
+    if (!bn) return conv.relu_maxpool(x, pool);
+    return max_pool1d(relu((*bn)(conv(x))), {pool, pool, 0});
+  }
+};
+
+class Cnn final : public SeedCnn {
+ public:
+  Cnn(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, false) {}
+  Tensor forward(const ModelInputs& inputs) override { return fc2(signal_features(inputs.signal)); }
+};
+
+class MmcnnSum final : public SeedCnn {
+ public:
+  MmcnnSum(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, true) {}
+  Tensor forward(const ModelInputs& inputs) override {
+    return fc2((*norm)(add(signal_features(inputs.signal), note_features(inputs.notes))));
+  }
+};
+
+class MmcnnCat final : public SeedCnn {
+ public:
+  MmcnnCat(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, 2 * hidden, true) {}
+  Tensor forward(const ModelInputs& inputs) override {
+    return fc2(concatenate({signal_features(inputs.signal), note_features(inputs.notes)}, 1));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Classifier> make_cnn(const BuildContext& context, const ModelOptions& options) {
+  return std::make_unique<Cnn>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_sum(const BuildContext& context,
+                                           const ModelOptions& options) {
+  return std::make_unique<MmcnnSum>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_cat(const BuildContext& context,
+                                           const ModelOptions& options) {
+  return std::make_unique<MmcnnCat>(context, options);
+}
+
+}  // namespace cardiograd
