@@ -1,0 +1,205 @@
+#include "data/batches.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "data/notes.h"
+#include "data/wfdb.h"
+#include "kernels/philox.h"
+#include "kernels/threads.h"
+
+namespace cardiograd {
+
+namespace {
+
+// Shuffling has a stream of its own, apart from the random operations of the forward pass.
+constexpr std::uint32_t shuffle_operation = 0xffffffffU;
+
+// The mapped signal's pages stay resident once touched. Letting go of them now and then keeps a run's
+// memory independent of the data set's size; the page cache still has them.
+constexpr std::int64_t records_between_releases = 1024;
+
+}  // namespace
+
+Standardisation lead_statistics(const PackedDataset& dataset,
+                                std::span<const std::int32_t> records) {
+  std::vector<double> sum(packed_leads), squares(packed_leads), count(packed_leads);
+  std::int64_t touched = 0;
+  for (std::int32_t record : records) {
+    if (++touched % records_between_releases == 0) dataset.release(0, dataset.records());
+    const std::span<const std::int16_t> samples = dataset.signal(record);
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      if (samples[i] == missing_sample) continue;
+      const std::size_t lead = i % packed_leads;
+      const double value = samples[i];
+      sum[lead] += value;
+      squares[lead] += value * value;  // integers: exact up to 2^53
+      count[lead] += 1.0;
+    }
+  }
+  Standardisation result;
+  for (std::size_t lead = 0; lead < packed_leads; ++lead) {
+    const double n = std::max(count[lead], 1.0);
+    const double mean = sum[lead] / n;
+    const double variance = std::max(squares[lead] / n - mean * mean, 0.0);
+    const double gain = dataset.adc_gain()[lead];
+    result.mean.push_back(static_cast<float>(mean / gain));
+    result.std.push_back(variance > 0.0 ? static_cast<float>(std::sqrt(variance) / gain) : 1.0F);
+  }
+  return result;
+}
+
+ExampleSource::ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,
+                             Options options, std::shared_ptr<Backend> backend)
+    : dataset_(std::move(dataset)),
+      options_(std::move(options)),
+      backend_(std::move(backend)),
+      targets_(make_targets(task, dataset_->likelihood())),
+      classes_(static_cast<std::int64_t>(task.classes.size())) {
+  if (options_.notes && !dataset_->has_notes()) {
+    throw InputError(dataset_->path().string() +
+                     " holds no note embeddings: run cardiograd prepare again");
+  }
+  set_standardisation(options_.standardisation);
+}
+
+void ExampleSource::set_standardisation(Standardisation standardisation) {
+  options_.standardisation = std::move(standardisation);
+  const Standardisation& s = options_.standardisation;
+  std::vector<float> scale, shift;
+  for (std::size_t lead = 0; lead < packed_leads; ++lead) {
+    const float std = s.std.empty() ? 1.0F : s.std[lead];
+    const float mean = s.mean.empty() ? 0.0F : s.mean[lead];
+    scale.push_back(1.0F / (dataset_->adc_gain()[lead] * std));
+    shift.push_back(-mean / std);
+  }
+  const Dims leads{packed_leads};
+  scale_ = Tensor::from_host<float>(backend_, leads, DType::f32, scale);
+  shift_ = Tensor::from_host<float>(backend_, leads, DType::f32, shift);
+}
+
+std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds) const {
+  std::vector<std::int32_t> examples;
+  for (std::size_t example = 0; example < targets_.records.size(); ++example) {
+    const int fold = dataset_->fold()[static_cast<std::size_t>(targets_.records[example])];
+    if (std::find(folds.begin(), folds.end(), fold) != folds.end()) {
+      examples.push_back(static_cast<std::int32_t>(example));
+    }
+  }
+  return examples;
+}
+
+std::vector<std::int32_t> ExampleSource::records_of(std::span<const std::int32_t> examples) const {
+  std::vector<std::int32_t> records;
+  for (std::int32_t example : examples) {
+    records.push_back(targets_.records[static_cast<std::size_t>(example)]);
+  }
+  return records;
+}
+
+std::span<const float> ExampleSource::targets(std::int32_t example) const {
+  return std::span(targets_.targets)
+      .subspan(static_cast<std::size_t>(example * classes_), static_cast<std::size_t>(classes_));
+}
+
+Batch ExampleSource::make(std::span<const std::int32_t> examples) const {
+  Batch batch;
+  batch.size = static_cast<std::int64_t>(examples.size());
+  const std::vector<std::int32_t> records = records_of(examples);
+  batch.records = Tensor::from_host<std::int32_t>(backend_, {batch.size}, DType::i32, records);
+  std::vector<float> targets;
+  for (std::int32_t example : examples) {
+    const std::span<const float> row = this->targets(example);
+    targets.insert(targets.end(), row.begin(), row.end());
+  }
+  batch.targets = Tensor::from_host<float>(backend_, {batch.size, classes_}, DType::f32, targets);
+  if (options_.signal) {
+    batch.signal =
+        Tensor::empty(backend_, {batch.size, dataset_->length(), packed_leads}, DType::f32);
+    backend_->gather_records({}, dataset_->signal(), batch.records.view(), {}, scale_.view(),
+                             shift_.view(), batch.signal.view());
+  }
+  if (options_.notes) {
+    std::vector<float> notes;
+    notes.reserve(records.size() * note_dimensions);
+    for (std::int32_t record : records) {
+      const auto row = dataset_->notes().subspan(static_cast<std::size_t>(record) * note_dimensions,
+                                                 note_dimensions);
+      notes.insert(notes.end(), row.begin(), row.end());
+    }
+    batch.notes =
+        Tensor::from_host<float>(backend_, {batch.size, note_dimensions}, DType::f32, notes);
+  }
+  return batch;
+}
+
+std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint64_t seed,
+                                   std::uint32_t epoch) {
+  const RandomKey key{seed, epoch, shuffle_operation};
+  for (std::size_t last = examples.size(); last > 1; --last) {
+    const Philox::Words words = key.draw(static_cast<std::uint32_t>(last), 0);
+    const std::uint64_t wide = (std::uint64_t{words[0]} << 32) | words[1];
+    std::swap(examples[last - 1], examples[wide % last]);
+  }
+  return examples;
+}
+
+BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
+                         std::int64_t batch_size, std::size_t ahead)
+    : source_(source), order_(std::move(order)), batch_size_(batch_size), ahead_(ahead) {
+  CG_CHECK(batch_size > 0 && ahead > 0, "a batch holds at least one example");
+  thread_ = std::thread([this] { prepare(); });
+}
+
+BatchLoader::~BatchLoader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void BatchLoader::prepare() {
+  limit_threads(1);
+  try {
+    std::int64_t touched = 0;
+    for (std::size_t at = 0; at < order_.size();) {
+      const std::size_t count = std::min(static_cast<std::size_t>(batch_size_), order_.size() - at);
+      Batch batch = source_.make(std::span(order_).subspan(at, count));
+      at += count;
+      touched += batch.size;
+      if (touched >= records_between_releases) {
+        source_.release();
+        touched = 0;
+      }
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });
+      if (stop_) return;
+      ready_.push_back(std::move(batch));
+      changed_.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  finished_ = true;
+  changed_.notify_all();
+}
+
+bool BatchLoader::next(Batch& batch) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !ready_.empty() || finished_; });
+  if (!ready_.empty()) {
+    batch = std::move(ready_.front());
+    ready_.pop_front();
+    changed_.notify_all();
+    return true;
+  }
+  if (error_) std::rethrow_exception(error_);
+  return false;
+}
+
+}  // namespace cardiograd

@@ -1,0 +1,109 @@
+// Batches of records: gathered from the packed file by one kernel, in a shuffled order that depends
+// on (seed, epoch) alone, prepared ahead of the training step on a thread of their own.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "data/labels.h"
+#include "data/packed.h"
+#include "nn/tensor.h"
+
+namespace cardiograd {
+
+// Per-lead statistics in mV that standardise a signal: (x - mean) / std.
+struct Standardisation {
+  std::vector<float> mean;  // [12]; empty: the signal stays in mV
+  std::vector<float> std;
+};
+
+// Mean and standard deviation of each lead over the given records, missing samples left out. A lead
+// that never varies has std 1.
+Standardisation lead_statistics(const PackedDataset& dataset,
+                                std::span<const std::int32_t> records);
+
+struct Batch {
+  Tensor signal;   // f32 [N, length, 12]; undefined unless asked for
+  Tensor notes;    // f32 [N, 768]; likewise
+  Tensor targets;  // f32 [N, classes], 0 or 1
+  Tensor records;  // i32 [N]: record numbers in the packed file; they key the random draws
+  std::int64_t size = 0;
+};
+
+// Everything that a batch is made of. Example numbers count the records that the task keeps.
+class ExampleSource {
+ public:
+  struct Options {
+    bool signal = true;
+    bool notes = false;
+    Standardisation standardisation;
+  };
+  // Throws InputError where notes are asked for and the file has none.
+  ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,
+                Options options, std::shared_ptr<Backend> backend);
+
+  // Examples whose record lies in one of the folds, ascending.
+  std::vector<std::int32_t> examples_in(std::span<const int> folds) const;
+  std::vector<std::int32_t> records_of(std::span<const std::int32_t> examples) const;
+  std::int64_t size() const { return static_cast<std::int64_t>(targets_.records.size()); }
+  std::int64_t classes() const { return classes_; }
+  std::int64_t dropped() const { return targets_.dropped; }
+  std::span<const float> targets(std::int32_t example) const;
+  void set_standardisation(Standardisation standardisation);
+
+  // May be called from another thread than the one that computes.
+  Batch make(std::span<const std::int32_t> examples) const;
+  // Lets the signal leave resident memory until it is touched again.
+  void release() const { dataset_->release(0, dataset_->records()); }
+
+ private:
+  std::shared_ptr<const PackedDataset> dataset_;
+  Options options_;
+  std::shared_ptr<Backend> backend_;
+  TaskTargets targets_;
+  std::int64_t classes_;
+  Tensor scale_, shift_;
+};
+
+// The order of `examples` in an epoch: a Fisher-Yates shuffle drawn from Philox (seed, epoch).
+std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint64_t seed,
+                                   std::uint32_t epoch);
+
+// Hands out the examples of `order` in batches of batch_size (the last one may be smaller),
+// prepared ahead by one thread. An error of that thread comes out of next().
+class BatchLoader {
+ public:
+  BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order, std::int64_t batch_size,
+              std::size_t ahead = 2);
+  BatchLoader(const BatchLoader&) = delete;
+  BatchLoader& operator=(const BatchLoader&) = delete;
+  ~BatchLoader();
+
+  // False at the end of the order.
+  bool next(Batch& batch);
+
+ private:
+  void prepare();
+
+  const ExampleSource& source_;
+  std::vector<std::int32_t> order_;
+  std::int64_t batch_size_;
+  std::size_t ahead_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Batch> ready_;
+  std::exception_ptr error_;
+  bool finished_ = false;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cardiograd
