@@ -1,0 +1,389 @@
+#include "trainer/config.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <toml++/toml.h>
+#include <variant>
+
+#include "kernels/error.h"
+#include "kernels/text.h"
+
+namespace cardiograd {
+
+namespace {
+
+using Strings = std::vector<std::string>;
+using Integers = std::vector<std::int64_t>;
+using Slot = std::variant<std::string*, std::int64_t*, double*, bool*, Strings*, Integers*>;
+
+struct Field {
+  std::string key;
+  std::string meaning;
+  std::function<Slot(RunConfig&)> slot;
+  Strings allowed{};  // for strings and lists of them; empty: anything
+  double least = -std::numeric_limits<double>::infinity();
+  double most = std::numeric_limits<double>::infinity();
+};
+
+const std::vector<Field>& fields() {
+  constexpr double unlimited = std::numeric_limits<double>::infinity();
+  using C = RunConfig;
+  static const std::vector<Field> table{
+      {"device", "cpu, cuda or cuda:N", [](C& c) -> Slot { return &c.device; }},
+      {"precision",
+       "arithmetic of the model",
+       [](C& c) -> Slot { return &c.precision; },
+       {"fp32", "tf32", "bf16"}},
+      {"deterministic", "same bits in every run (always so on the CPU)",
+       [](C& c) -> Slot { return &c.deterministic; }},
+      {"threads",
+       "CPU threads; 0: one a core",
+       [](C& c) -> Slot { return &c.threads; },
+       {},
+       0,
+       1024},
+      {"data.path", "packed data set, from cardiograd prepare",
+       [](C& c) -> Slot { return &c.data.path; }},
+      {"data.rate",
+       "sampling rate in Hz, 100 or 500: must be the packed file's",
+       [](C& c) -> Slot { return &c.data.rate; },
+       {},
+       1,
+       1000},
+      {"data.task",
+       "which labels",
+       [](C& c) -> Slot { return &c.data.task; },
+       {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}},
+      {"data.inputs",
+       "what the model reads",
+       [](C& c) -> Slot { return &c.data.inputs; },
+       {"signal", "notes"}},
+      {"data.train_folds",
+       "folds to train on",
+       [](C& c) -> Slot { return &c.data.train_folds; },
+       {},
+       1,
+       10},
+      {"data.valid_folds",
+       "folds that choose the best epoch",
+       [](C& c) -> Slot { return &c.data.valid_folds; },
+       {},
+       1,
+       10},
+      {"data.test_folds",
+       "folds of the final figures",
+       [](C& c) -> Slot { return &c.data.test_folds; },
+       {},
+       1,
+       10},
+      {"data.standardize",
+       "none: mV; lead: per-lead mean and deviation of the training folds",
+       [](C& c) -> Slot { return &c.data.standardize; },
+       {"none", "lead"}},
+      {"model.name", "see trainer models", [](C& c) -> Slot { return &c.model.name; }},
+      {"model.dropout", "probability", [](C& c) -> Slot { return &c.model.dropout; }, {}, 0, 1},
+      {"model.batch_norm", "BatchNorm behind each convolution",
+       [](C& c) -> Slot { return &c.model.batch_norm; }},
+      {"train.epochs",
+       "passes over the training folds",
+       [](C& c) -> Slot { return &c.train.epochs; },
+       {},
+       1,
+       unlimited},
+      {"train.batch_size",
+       "records a step",
+       [](C& c) -> Slot { return &c.train.batch_size; },
+       {},
+       1,
+       65536},
+      {"train.optimizer",
+       "with PyTorch's defaults",
+       [](C& c) -> Slot { return &c.train.optimizer; },
+       {"sgd", "rmsprop", "adam", "adamw"}},
+      {"train.lr", "learning rate", [](C& c) -> Slot { return &c.train.lr; }, {}, 0, unlimited},
+      {"train.weight_decay",
+       "",
+       [](C& c) -> Slot { return &c.train.weight_decay; },
+       {},
+       0,
+       unlimited},
+      {"train.momentum",
+       "sgd and rmsprop",
+       [](C& c) -> Slot { return &c.train.momentum; },
+       {},
+       0,
+       1},
+      {"train.clip_norm",
+       "largest L2 norm of the gradient; 0: no clipping",
+       [](C& c) -> Slot { return &c.train.clip_norm; },
+       {},
+       0,
+       unlimited},
+      {"train.pos_weight",
+       "weight of positives in the loss; balanced: negatives / positives",
+       [](C& c) -> Slot { return &c.train.pos_weight; },
+       {"none", "balanced"}},
+      {"train.select",
+       "what makes an epoch the best one",
+       [](C& c) -> Slot { return &c.train.select; },
+       {"valid_loss", "valid_auroc"}},
+      {"train.seed",
+       "initial weights, order and dropout",
+       [](C& c) -> Slot { return &c.train.seed; },
+       {},
+       0,
+       4294967295.0},
+      {"run.dir", "the run's folder; must not exist yet", [](C& c) -> Slot { return &c.run.dir; }},
+      {"run.plots", "draw pictures at the end (needs gnuplot)",
+       [](C& c) -> Slot { return &c.run.plots; }},
+      {"run.log_every",
+       "steps between two lines of metrics.jsonl",
+       [](C& c) -> Slot { return &c.run.log_every; },
+       {},
+       1,
+       unlimited},
+  };
+  return table;
+}
+
+const Field* find_field(const std::string& key) {
+  for (const Field& field : fields()) {
+    if (field.key == key) return &field;
+  }
+  return nullptr;
+}
+
+std::string kind_of(const toml::node& node) {
+  std::ostringstream text;
+  text << node.type();
+  return text.str();
+}
+
+[[noreturn]] void fail_type(const std::string& where, const Field& field, const char* expected,
+                            const toml::node& node) {
+  throw InputError(where + ": " + field.key + " needs " + expected + ", got " +
+                   (node.is_integer() ? "an integer" : "a value of type " + kind_of(node)));
+}
+
+template <class T>
+T element(const std::string& where, const Field& field, const char* expected,
+          const toml::node& node) {
+  if (const std::optional<T> value = node.value_exact<T>()) return *value;
+  fail_type(where, field, expected, node);
+}
+
+void check_number(const std::string& where, const Field& field, double value) {
+  if (value >= field.least && value <= field.most) return;
+  std::ostringstream text;
+  text << where << ": " << field.key << " must be "
+       << (value < field.least ? "at least " : "at most ")
+       << (value < field.least ? field.least : field.most) << ", got " << value;
+  throw InputError(text.str());
+}
+
+void check_string(const std::string& where, const Field& field, const std::string& value) {
+  if (field.allowed.empty()) return;
+  if (std::find(field.allowed.begin(), field.allowed.end(), value) != field.allowed.end()) return;
+  throw InputError(where + ": " + field.key + " has no value " + quote(value) +
+                   suggestion(value, field.allowed));
+}
+
+// Assigns one TOML value to the field's slot.
+struct Assign {
+  const std::string& where;
+  const Field& field;
+  const toml::node& node;
+
+  void operator()(std::string* slot) const {
+    *slot = element<std::string>(where, field, "a string", node);
+    check_string(where, field, *slot);
+  }
+  void operator()(std::int64_t* slot) const {
+    *slot = element<std::int64_t>(where, field, "an integer", node);
+    check_number(where, field, static_cast<double>(*slot));
+  }
+  void operator()(double* slot) const {
+    if (!node.is_number()) fail_type(where, field, "a number", node);
+    *slot = *node.value<double>();
+    check_number(where, field, *slot);
+  }
+  void operator()(bool* slot) const { *slot = element<bool>(where, field, "true or false", node); }
+  void operator()(Strings* slot) const {
+    list(slot, "a list of strings",
+         [this](const std::string& v) { check_string(where, field, v); });
+  }
+  void operator()(Integers* slot) const {
+    list(slot, "a list of integers",
+         [this](std::int64_t v) { check_number(where, field, static_cast<double>(v)); });
+  }
+
+ private:
+  template <class T, class Check>
+  void list(std::vector<T>* slot, const char* expected, Check check) const {
+    const toml::array* values = node.as_array();
+    if (!values) fail_type(where, field, expected, node);
+    slot->clear();
+    for (const toml::node& value : *values) {
+      slot->push_back(element<T>(where, field, expected, value));
+      check(slot->back());
+    }
+    if (slot->empty()) throw InputError(where + ": " + field.key + " must not be empty");
+  }
+};
+
+void assign(RunConfig& config, const std::string& where, const std::string& key,
+            const toml::node& node) {
+  const Field* field = find_field(key);
+  if (!field) {
+    Strings known;
+    for (const Field& candidate : fields()) known.push_back(candidate.key);
+    const std::string_view near = nearest(key, known);
+    throw InputError(where + ": unknown key " + quote(key) +
+                     (near.empty() ? std::string("; trainer fit --help-config lists all keys")
+                                   : "; did you mean \"" + std::string(near) + "\"?"));
+  }
+  std::visit(Assign{where, *field, node}, field->slot(config));
+}
+
+void apply_table(RunConfig& config, const std::string& file, const toml::table& table,
+                 const std::string& prefix) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    if (const toml::table* section = node.as_table(); section && prefix.empty()) {
+      apply_table(config, file, *section, key + ".");
+      continue;
+    }
+    assign(config, file + ", line " + std::to_string(name.source().begin.line), key, node);
+  }
+}
+
+void apply_override(RunConfig& config, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::string where = "command line, " + quote(text);
+  if (equals == std::string::npos || equals == 0) {
+    throw InputError(where + ": an override reads section.key=value");
+  }
+  const std::string key = text.substr(0, equals);
+  const std::string value = text.substr(equals + 1);
+  const Field* field = find_field(key);
+  // A string needs no quotes on the command line: the shell has taken them.
+  const bool bare = field && std::holds_alternative<std::string*>(field->slot(config)) &&
+                    (value.empty() || value.front() != '"');
+  try {
+    toml::table parsed;
+    if (bare) {
+      parsed.insert("value", value);
+    } else {
+      parsed = toml::parse("value = " + value);
+    }
+    const toml::node* node = parsed.get("value");
+    if (!node || parsed.size() != 1) throw InputError(where + ": the value cannot be read");
+    assign(config, where, key, *node);
+  } catch (const toml::parse_error&) {
+    if (!field) assign(config, where, key, toml::value<std::string>(value));
+    throw InputError(where +
+                     ": the value cannot be read; lists read [1, 2], strings in a list "
+                     "stand in double quotes");
+  }
+}
+
+void check_together(const RunConfig& config, const std::string& file) {
+  const auto need = [&](bool holds, const std::string& sentence) {
+    if (!holds) throw InputError(file + ": " + sentence);
+  };
+  need(!config.data.path.empty(),
+       "data.path is missing: name the file that cardiograd prepare wrote");
+  need(!config.run.dir.empty(), "run.dir is missing: name the folder that the run shall make");
+  need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
+  need(config.device != "cpu" || config.precision == "fp32",
+       "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
+  for (std::int64_t fold : config.data.train_folds) {
+    for (const Integers* others : {&config.data.valid_folds, &config.data.test_folds}) {
+      need(std::find(others->begin(), others->end(), fold) == others->end(),
+           "fold " + std::to_string(fold) + " is both trained on and evaluated");
+    }
+  }
+}
+
+std::string toml_text(const Slot& slot) {
+  toml::table table;
+  std::visit(
+      [&table](auto* value) {
+        using T = std::remove_pointer_t<decltype(value)>;
+        if constexpr (std::is_same_v<T, Strings> || std::is_same_v<T, Integers>) {
+          toml::array array;
+          for (const auto& item : *value) array.push_back(item);
+          table.insert("v", array);
+        } else {
+          table.insert("v", *value);
+        }
+      },
+      slot);
+  std::ostringstream text;
+  text << toml::toml_formatter{table, toml::format_flags::none};
+  return text.str().substr(text.str().find('=') + 2);
+}
+
+}  // namespace
+
+bool RunConfig::reads(const std::string& input) const {
+  return std::find(data.inputs.begin(), data.inputs.end(), input) != data.inputs.end();
+}
+
+RunConfig read_config(const std::filesystem::path& path, const Strings& overrides) {
+  if (!std::filesystem::is_regular_file(path)) {
+    throw InputError("config " + path.string() +
+                     " does not exist; ready ones lie in "
+                     "trainer/configs");
+  }
+  RunConfig config;
+  try {
+    apply_table(config, path.string(), toml::parse_file(path.string()), "");
+  } catch (const toml::parse_error& error) {
+    throw InputError(path.string() + ", line " + std::to_string(error.source().begin.line) +
+                     ": this is not TOML: " + std::string(error.description()));
+  }
+  for (const std::string& text : overrides) apply_override(config, text);
+  check_together(config, path.string());
+  return config;
+}
+
+std::string to_toml(const RunConfig& config) {
+  RunConfig copy = config;
+  std::string text, section;
+  for (const Field& field : fields()) {
+    const std::size_t dot = field.key.find('.');
+    const std::string name = dot == std::string::npos ? "" : field.key.substr(0, dot);
+    if (name != section) {
+      text += "\n[" + name + "]\n";
+      section = name;
+    }
+    const std::string key = dot == std::string::npos ? field.key : field.key.substr(dot + 1);
+    text += key + " = " + toml_text(field.slot(copy));
+    if (!field.meaning.empty()) text += "  # " + field.meaning;
+    text += "\n";
+  }
+  return text;
+}
+
+std::string describe_config() {
+  RunConfig defaults;
+  std::string text =
+      "Keys of a config file, with defaults; on the command line section.key=value "
+      "overrides them.\n";
+  for (const Field& field : fields()) {
+    std::string line = "  " + field.key + " = " + toml_text(field.slot(defaults));
+    if (line.size() < 44) line.resize(44, ' ');
+    text += line + " " + field.meaning;
+    if (!field.allowed.empty()) {
+      text += (field.meaning.empty() ? "" : ": ") + join(field.allowed, " | ");
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace cardiograd

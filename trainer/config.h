@@ -1,0 +1,63 @@
+// The run's configuration: TOML, typed, with every key known.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace cardiograd {
+
+struct RunConfig {
+  struct Data {
+    std::string path;
+    std::int64_t rate = 100;
+    std::string task = "superdiagnostic";
+    std::vector<std::string> inputs{"signal"};
+    std::vector<std::int64_t> train_folds{1, 2, 3, 4, 5, 6, 7, 8};
+    std::vector<std::int64_t> valid_folds{9};
+    std::vector<std::int64_t> test_folds{10};
+    std::string standardize = "none";
+  } data;
+  struct Model {
+    std::string name = "cnn";
+    double dropout = 0.0;
+    bool batch_norm = false;
+  } model;
+  struct Train {
+    std::int64_t epochs = 30;
+    std::int64_t batch_size = 64;
+    std::string optimizer = "rmsprop";
+    double lr = 1e-4;
+    double weight_decay = 0.0;
+    double momentum = 0.0;
+    double clip_norm = 0.0;
+    std::string pos_weight = "none";
+    std::string select = "valid_loss";
+    std::int64_t seed = 0;
+  } train;
+  struct Run {
+    std::string dir;
+    bool plots = true;
+    std::int64_t log_every = 1;
+  } run;
+  std::string device = "cpu";
+  std::string precision = "fp32";
+  bool deterministic = false;
+  std::int64_t threads = 0;
+
+  bool reads(const std::string& input) const;
+};
+
+// Defaults, then the file, then each "section.key=value". Throws InputError that names file and
+// line (or the override), the key, and for an unknown key the nearest known one. Values are checked
+// one by one and against each other.
+RunConfig read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+// The whole configuration as TOML, each key with its comment: reading it gives the same config.
+std::string to_toml(const RunConfig& config);
+
+// A table of all keys with defaults and meaning, for --help-config.
+std::string describe_config();
+
+}  // namespace cardiograd
