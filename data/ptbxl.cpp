@@ -31,7 +31,12 @@ bool stays_inside(std::string_view name) {
   if (name.empty() || name.front() == '/' || name.find('\0') != std::string_view::npos) {
     return false;
   }
-  return ("/" + std::string(name) + "/").find("/../") == std::string::npos;
+  while (!name.empty()) {
+    const std::size_t end = std::min(name.find('/'), name.size());
+    if (name.substr(0, end) == "..") return false;
+    name.remove_prefix(std::min(end + 1, name.size()));
+  }
+  return true;
 }
 
 }  // namespace
