@@ -1,0 +1,50 @@
+// Convolution without groups by our own SIMD kernels. In N-L-C layout the receptive field of an
+// output step is contiguous in memory, so a convolution is a matrix product whose left rows
+// overlap; nothing is unfolded. The weight gradient is summed over a number of batch chunks that
+// depends on the shape alone, in a fixed order: its bits do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/block_cache.h"
+
+namespace cardiograd {
+
+// x [records, length, inputs], weight [kernel, inputs / groups, outputs],
+// y [records, output_length, outputs].
+struct Conv1dShape {
+  std::int64_t records = 0;
+  std::int64_t length = 0;
+  std::int64_t inputs = 0;
+  std::int64_t kernel = 0;
+  std::int64_t outputs = 0;
+  std::int64_t output_length = 0;
+  Conv1dSpec spec;
+
+  bool operator==(const Conv1dShape& other) const;
+};
+
+// What the functions below take: any stride, padding and dilation; the gradients to x, stride 1.
+bool direct_forward_fits(const Conv1dShape& shape);
+bool direct_backward_data_fits(const Conv1dShape& shape);
+
+// bias may be null.
+void direct_forward(BlockCache& blocks, const Conv1dShape& shape, const float* x,
+                    const float* weight, const float* bias, float* y);
+void direct_backward_data(BlockCache& blocks, const Conv1dShape& shape, const float* dy,
+                          const float* weight, float* dx);
+// dbias may be null.
+void direct_backward_weight(BlockCache& blocks, const Conv1dShape& shape, const float* x,
+                            const float* dy, float* dweight, float* dbias);
+
+// Followed by ReLU and max-pooling; y and winner [records, output_length / pool, outputs].
+void direct_relu_pool_forward(BlockCache& blocks, const Conv1dShape& shape, std::int64_t pool,
+                              const float* x, const float* weight, const float* bias, float* y,
+                              std::uint8_t* winner);
+// dx and dbias may be null.
+void direct_relu_pool_backward(BlockCache& blocks, const Conv1dShape& shape, std::int64_t pool,
+                               const float* x, const float* weight, const std::uint8_t* winner,
+                               const float* dy, float* dx, float* dweight, float* dbias);
+
+}  // namespace cardiograd

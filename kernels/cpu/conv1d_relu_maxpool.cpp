@@ -1,0 +1,113 @@
+// Convolution, bias, ReLU and max-pooling in one pass; where our own kernels do not apply, the same
+// from its parts.
+#include <algorithm>
+
+#include "kernels/cpu/block_cache.h"
+#include "kernels/cpu/checks.h"
+#include "kernels/cpu/conv1d_direct.h"
+#include "kernels/cpu/conv1d_shape.h"
+#include "kernels/cpu/cpu_backend_impl.h"
+#include "kernels/cpu/simd.h"
+
+namespace cardiograd {
+
+namespace {
+
+// Throws ShapeError unless y (or dy) and winner are the pooled convolution's.
+Conv1dShape fused_shape(const Conv1dSpec& spec, std::int64_t pool, const Dims& x,
+                        const Dims& weight, const Dims& pooled, const ConstView& winner) {
+  CG_CHECK(pool >= 1 && pool <= Backend::conv_relu_pool_dead,
+           "the fused pooling window lies in 1 .. 255, got " + std::to_string(pool));
+  CG_CHECK(x.rank() == 3 && weight.rank() == 3,
+           "conv1d_relu_maxpool wants x [N, L, Ci] and weight [k, Ci / groups, Co], got " +
+               x.to_string() + " and " + weight.to_string());
+  const Dims full{x[0], spec.output_length(x[1], weight[0]), weight[2]};
+  const Conv1dShape shape = conv1d_shape(spec, x, weight, full);
+  CG_CHECK(pooled == Dims({full[0], full[1] / pool, full[2]}) && winner.dims == pooled,
+           "conv1d_relu_maxpool: y " + pooled.to_string() + " and winner " +
+               winner.dims.to_string() + " do not fit the convolution's " + full.to_string());
+  return shape;
+}
+
+std::size_t full_count(const Conv1dShape& shape) {
+  return static_cast<std::size_t>(shape.records * shape.output_length * shape.outputs);
+}
+
+// The gradient before pooling and ReLU: dy where an element won and lives, 0 elsewhere.
+void unpool_gradient(const Conv1dShape& shape, std::int64_t pool, const std::uint8_t* winner,
+                     const float* dy, float* full) {
+  const std::int64_t pooled = shape.output_length / pool;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t n = 0; n < shape.records; ++n) {
+    float* out = full + n * shape.output_length * shape.outputs;
+    std::fill_n(out, shape.output_length * shape.outputs, 0.0F);
+    for (std::int64_t t = 0; t < pooled; ++t) {
+      for (std::int64_t c = 0; c < shape.outputs; ++c) {
+        const std::int64_t from = (n * pooled + t) * shape.outputs + c;
+        if (winner[from] < pool) out[(t * pool + winner[from]) * shape.outputs + c] = dy[from];
+      }
+    }
+  }
+}
+
+Dims full_dims(const Conv1dShape& shape) {
+  return {shape.records, shape.output_length, shape.outputs};
+}
+
+}  // namespace
+
+void CpuBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64_t pool, ConstView x,
+                                             ConstView weight, ConstView bias, View y,
+                                             View winner) {
+  require_f32("conv1d_relu_maxpool", {x, weight, bias, y});
+  const Conv1dShape shape = fused_shape(spec, pool, x.dims, weight.dims, y.dims, winner);
+  check_bias(shape, bias);
+  std::uint8_t* winners = winner.as<std::uint8_t>();
+  if (y.numel() == 0) return;
+  if (direct_forward_fits(shape)) {
+    direct_relu_pool_forward(*blocks_, shape, pool, floats(x), floats(weight), floats(bias),
+                             floats(y), winners);
+    return;
+  }
+  const BlockScratch<float> full(*blocks_, full_count(shape));
+  conv1d_forward(spec, x, weight, bias, {full.data(), DType::f32, full_dims(shape)});
+  const SimdKernels& simd = simd_kernels();
+  const std::int64_t pooled = shape.output_length / pool;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t n = 0; n < shape.records; ++n) {
+    const std::int64_t at = n * pooled * shape.outputs;
+    simd.relu_pool(full.data() + n * shape.output_length * shape.outputs, shape.outputs, pooled,
+                   pool, shape.outputs, conv_relu_pool_dead, floats(y) + at, winners + at);
+  }
+}
+
+void CpuBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64_t pool,
+                                              ConstView x, ConstView weight, ConstView winner,
+                                              ConstView dy, View dx, View dweight, View dbias) {
+  require_f32("conv1d_relu_maxpool", {x, weight, dy, dx, dweight, dbias});
+  const Conv1dShape shape = fused_shape(spec, pool, x.dims, weight.dims, dy.dims, winner);
+  check_bias(shape, dbias);
+  CG_CHECK(dweight.dims == weight.dims && (!dx.present() || dx.dims == x.dims),
+           "conv1d_relu_maxpool: gradients " + dx.dims.to_string() + " and " +
+               dweight.dims.to_string() + " do not fit x " + x.dims.to_string() + " and weight " +
+               weight.dims.to_string());
+  const std::uint8_t* winners = winner.as<std::uint8_t>();
+  if (dy.numel() == 0) {
+    if (dx.present()) fill(dx, 0.0);
+    fill(dweight, 0.0);
+    if (dbias.present()) fill(dbias, 0.0);
+    return;
+  }
+  if (direct_backward_data_fits(shape)) {
+    direct_relu_pool_backward(*blocks_, shape, pool, floats(x), floats(weight), winners, floats(dy),
+                              floats(dx), floats(dweight), floats(dbias));
+    return;
+  }
+  const BlockScratch<float> full(*blocks_, full_count(shape));
+  const View dfull{full.data(), DType::f32, full_dims(shape)};
+  unpool_gradient(shape, pool, winners, floats(dy), full.data());
+  if (dx.present()) conv1d_backward_data(spec, dfull, weight, dx);
+  conv1d_backward_weight(spec, x, dfull, dweight, dbias);
+}
+
+}  // namespace cardiograd

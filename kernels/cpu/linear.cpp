@@ -1,0 +1,106 @@
+// y = x W^T + b over the last axis, by oneDNN's matrix product: of what oneDNN offers it is the
+// fastest here, and takes every operand as it lies.
+#include <algorithm>
+
+#include "kernels/cpu/block_cache.h"
+#include "kernels/cpu/checks.h"
+#include "kernels/cpu/cpu_backend_impl.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/simd.h"
+
+namespace cardiograd {
+
+namespace {
+
+struct LinearShape {
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+};
+
+// Throws ShapeError unless x [..., I], weight [O, I] and y [..., O] fit.
+LinearShape linear_shape(const Dims& x, const Dims& weight, const Dims& y) {
+  CG_CHECK(weight.rank() == 2, "a linear weight is [O, I], got " + weight.to_string());
+  bool fits = x.rank() >= 1 && x.rank() == y.rank() && x[-1] == weight[1] && y[-1] == weight[0];
+  LinearShape shape{1, weight[1], weight[0]};
+  for (int axis = 0; fits && axis + 1 < x.rank(); ++axis) {
+    fits = x[axis] == y[axis];
+    shape.rows *= x[axis];
+  }
+  CG_CHECK(fits, "linear: x " + x.to_string() + ", weight " + weight.to_string() + " and y " +
+                     y.to_string() + " do not fit");
+  return shape;
+}
+
+void check_bias(const LinearShape& shape, const ConstView& bias) {
+  CG_CHECK(
+      !bias.present() || bias.dims == Dims({shape.outputs}),
+      "linear: a bias is [" + std::to_string(shape.outputs) + "], got " + bias.dims.to_string());
+}
+
+// sums[c] = sum of x[row, c] over rows, in chunks of rows that do not depend on the thread count.
+void sum_rows(BlockCache& blocks, const float* x, std::int64_t rows, std::int64_t columns,
+              float* sums) {
+  const std::int64_t chunks = std::clamp<std::int64_t>(rows / 64, 1, 64);
+  const BlockScratch<float> partial(blocks, static_cast<std::size_t>(chunks * columns));
+  std::fill_n(partial.data(), chunks * columns, 0.0F);
+  const SimdKernels& simd = simd_kernels();
+#pragma omp parallel for schedule(static) if (rows * columns > 32768)
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const std::int64_t begin = chunk * rows / chunks;
+    const std::int64_t end = (chunk + 1) * rows / chunks;
+    simd.sum_rows(x + begin * columns, end - begin, columns, partial.data() + chunk * columns);
+  }
+  std::fill_n(sums, columns, 0.0F);
+  simd.sum_rows(partial.data(), chunks, columns, sums);
+}
+
+}  // namespace
+
+void CpuBackend::linear_forward(ConstView x, ConstView weight, ConstView bias, View y) {
+  require_f32("linear", {x, weight, bias, y});
+  const LinearShape shape = linear_shape(x.dims, weight.dims, y.dims);
+  check_bias(shape, bias);
+  if (y.numel() == 0) return;
+  float* out = y.as<float>();
+  for (std::int64_t row = 0; bias.present() && row < shape.rows; ++row) {
+    std::copy_n(bias.as<float>(), shape.outputs, out + row * shape.outputs);
+  }
+  if (shape.inputs == 0) {
+    if (!bias.present()) fill(y, 0.0);
+    return;
+  }
+  matrix_multiply(Order::plain, Order::transposed, shape.rows, shape.outputs, shape.inputs,
+                  x.as<float>(), weight.as<float>(), bias.present() ? 1.0F : 0.0F, out);
+}
+
+void CpuBackend::linear_backward_data(ConstView dy, ConstView weight, View dx) {
+  require_f32("linear", {dy, weight, dx});
+  const LinearShape shape = linear_shape(dx.dims, weight.dims, dy.dims);
+  if (dx.numel() == 0) return;
+  if (shape.outputs == 0) {
+    fill(dx, 0.0);
+    return;
+  }
+  matrix_multiply(Order::plain, Order::plain, shape.rows, shape.inputs, shape.outputs,
+                  dy.as<float>(), weight.as<float>(), 0.0F, dx.as<float>());
+}
+
+void CpuBackend::linear_backward_weight(ConstView x, ConstView dy, View dweight, View dbias) {
+  require_f32("linear", {x, dy, dweight, dbias});
+  const LinearShape shape = linear_shape(x.dims, dweight.dims, dy.dims);
+  check_bias(shape, dbias);
+  if (shape.rows == 0) {
+    fill(dweight, 0.0);
+    if (dbias.present()) fill(dbias, 0.0);
+    return;
+  }
+  if (dbias.present() && shape.outputs > 0) {
+    sum_rows(*blocks_, dy.as<float>(), shape.rows, shape.outputs, dbias.as<float>());
+  }
+  if (dweight.numel() == 0) return;
+  matrix_multiply(Order::transposed, Order::plain, shape.outputs, shape.inputs, shape.rows,
+                  dy.as<float>(), x.as<float>(), 0.0F, dweight.as<float>());
+}
+
+}  // namespace cardiograd

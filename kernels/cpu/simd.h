@@ -1,0 +1,74 @@
+// Our own SIMD kernels, compiled once for each instruction set from simd_kernels.inl and picked at
+// run time. This header is included where wider instructions are switched on, so it must stay plain
+// C-like code: an inline function from the standard library, compiled there, could replace its
+// portable copy at link time and crash on an older CPU.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace cardiograd {
+
+// Rows of a matrix that may overlap in memory: element (row, tap, c) is
+// data[row * row_stride + tap * tap_stride + c], for c < depth. A convolution's receptive fields in
+// N-L-C layout are such rows.
+struct WindowRows {
+  const float* data;
+  ptrdiff_t rows;
+  ptrdiff_t row_stride;
+  ptrdiff_t taps;
+  ptrdiff_t tap_stride;
+  ptrdiff_t depth;
+};
+
+// A matrix [taps * depth, columns] with arbitrary strides.
+struct PanelSource {
+  const float* data;
+  ptrdiff_t taps;
+  ptrdiff_t tap_stride;
+  ptrdiff_t depth;
+  ptrdiff_t depth_stride;
+  ptrdiff_t columns;
+  ptrdiff_t column_stride;
+};
+
+// "padded" columns are rounded up to a multiple of `lanes`.
+struct SimdKernels {
+  const char* name;
+  ptrdiff_t lanes;
+  // Writes b as panels of a few vectors' width, zero-padded: taps * depth * padded columns floats.
+  void (*pack_panels)(const PanelSource& b, float* panels);
+  // c[rows, padded columns] = a * panels + bias. bias: padded columns floats, or null for zeros.
+  void (*multiply_windows)(const WindowRows& a, const float* panels, ptrdiff_t columns,
+                           const float* bias, float* c, ptrdiff_t c_stride);
+  // c[row, column] += sum over t < steps of a[t * a_stride + row] * b[t * b_stride + column], for
+  // padded columns.
+  void (*accumulate_outer)(const float* a, ptrdiff_t a_stride, ptrdiff_t rows, const float* b,
+                           ptrdiff_t b_stride, ptrdiff_t columns, ptrdiff_t steps, float* c,
+                           ptrdiff_t c_stride);
+  // y[i, c] = max(0, x[i * pool + j, c] over j < pool); winner: that j, the first among equals, or
+  // `dead` where ReLU gives 0. The first NaN wins over every number. x: rows of x_stride floats.
+  void (*relu_pool)(const float* x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t pool,
+                    ptrdiff_t columns, uint8_t dead, float* y, uint8_t* winner);
+  // Its dual: dx[i * pool + j, c] = dy[i, c] where j is the winner, else 0, also in the columns of
+  // dx's padding; bias_gradient[c] += dy[i, c] where alive.
+  void (*relu_unpool)(const float* dy, const uint8_t* winner, ptrdiff_t rows, ptrdiff_t pool,
+                      ptrdiff_t columns, float* dx, ptrdiff_t dx_stride, float* bias_gradient);
+  // sum[c] += sum of x[i, c] over rows.
+  void (*sum_rows)(const float* x, ptrdiff_t rows, ptrdiff_t columns, float* sum);
+};
+
+// The instruction sets that the kernels exist for, narrowest first. Null where the compiler's
+// target has no such set.
+extern const SimdKernels* const simd_baseline;
+extern const SimdKernels* const simd_avx2;
+extern const SimdKernels* const simd_avx512;
+
+// What the kernels run with: the widest set that this CPU has, unless the environment variable
+// CARDIOGRAD_SIMD names a narrower one (baseline, avx2, avx512).
+const SimdKernels& simd_kernels();
+
+// The set of that name, or null where this CPU or this build lacks it.
+const SimdKernels* find_simd_kernels(const char* name);
+
+}  // namespace cardiograd
