@@ -1,0 +1,251 @@
+// BatchNorm over rows of [..., C] (Ioffe & Szegedy 2015).
+//
+// Statistics are sums in double of x and x^2 after the column's first value is taken away, over a
+// fixed partition of the rows: one pass over memory, and no cancellation where the mean is far
+// greater than the deviation.
+#include <cmath>
+
+#include "kernels/cpu/checks.h"
+#include "kernels/cpu/clones.h"
+#include "kernels/cpu/cpu_backend_impl.h"
+#include "kernels/cpu/parallel.h"
+
+namespace cardiograd {
+namespace {
+
+// What a loop over rows needs to know: rows of `width` columns, `pitch` apart.
+struct Block {
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  std::int64_t pitch = 0;
+};
+
+// sums[c] += sum of x - shift, sums[width + c] += sum of its square.
+CARDIOGRAD_CLONES
+void add_moments(const Block& block, const float* __restrict x, const float* __restrict shift,
+                 double* __restrict sums) {
+  const std::int64_t width = block.width;
+  const std::int64_t pitch = block.pitch;
+  double* __restrict squares = sums + width;
+  std::int64_t row = 0;
+  for (; row + 2 <= block.rows; row += 2) {
+    const float* r = x + row * pitch;
+    for (std::int64_t c = 0; c < width; ++c) {
+      const double s = static_cast<double>(shift[c]);
+      const double d0 = static_cast<double>(r[c]) - s;
+      const double d1 = static_cast<double>(r[c + pitch]) - s;
+      sums[c] += d0 + d1;
+      squares[c] += d0 * d0 + d1 * d1;
+    }
+  }
+  for (; row < block.rows; ++row) {
+    const float* r = x + row * pitch;
+    for (std::int64_t c = 0; c < width; ++c) {
+      const double d = static_cast<double>(r[c]) - static_cast<double>(shift[c]);
+      sums[c] += d;
+      squares[c] += d * d;
+    }
+  }
+}
+
+// sums[c] += sum of dy, sums[width + c] += sum of dy (x - mean).
+CARDIOGRAD_CLONES
+void add_gradients(const Block& block, const float* __restrict x, const float* __restrict dy,
+                   const float* __restrict mean, double* __restrict sums) {
+  const std::int64_t width = block.width;
+  const std::int64_t pitch = block.pitch;
+  double* __restrict products = sums + width;
+  std::int64_t row = 0;
+  for (; row + 2 <= block.rows; row += 2) {
+    const float* g = dy + row * pitch;
+    const float* r = x + row * pitch;
+    for (std::int64_t c = 0; c < width; ++c) {
+      const double g0 = static_cast<double>(g[c]);
+      const double g1 = static_cast<double>(g[c + pitch]);
+      sums[c] += g0 + g1;
+      products[c] += g0 * static_cast<double>(r[c] - mean[c]) +
+                     g1 * static_cast<double>(r[c + pitch] - mean[c]);
+    }
+  }
+  for (; row < block.rows; ++row) {
+    for (std::int64_t c = 0; c < width; ++c) {
+      const double g = static_cast<double>(dy[row * pitch + c]);
+      sums[c] += g;
+      products[c] += g * static_cast<double>(x[row * pitch + c] - mean[c]);
+    }
+  }
+}
+
+// y = (x - mean) factor + beta.
+CARDIOGRAD_CLONES
+void normalise(const Block& block, const float* __restrict x, const float* __restrict mean,
+               const float* __restrict factor, const float* __restrict beta, float* __restrict y) {
+  for (std::int64_t row = 0; row < block.rows; ++row) {
+    const float* from = x + row * block.pitch;
+    float* to = y + row * block.pitch;
+    for (std::int64_t c = 0; c < block.width; ++c) {
+      to[c] = (from[c] - mean[c]) * factor[c] + beta[c];
+    }
+  }
+}
+
+// dx = factor ((dy - dy_mean) - (x - mean) slope).
+CARDIOGRAD_CLONES
+void backward_rows(const Block& block, const float* __restrict x, const float* __restrict dy,
+                   const float* __restrict mean, const float* __restrict factor,
+                   const float* __restrict dy_mean, const float* __restrict slope,
+                   float* __restrict dx) {
+  for (std::int64_t row = 0; row < block.rows; ++row) {
+    const std::int64_t at = row * block.pitch;
+    for (std::int64_t c = 0; c < block.width; ++c) {
+      dx[at + c] = factor[c] * ((dy[at + c] - dy_mean[c]) - (x[at + c] - mean[c]) * slope[c]);
+    }
+  }
+}
+
+struct Shape {
+  std::int64_t rows = 0;
+  std::int64_t channels = 0;
+};
+
+// The shape of x, and the checks that all calls share: every vector in `vectors` is [C].
+Shape check(const ConstView& x, std::initializer_list<ConstView> same,
+            std::initializer_list<ConstView> vectors) {
+  require_f32("batch_norm", {x});
+  require_f32("batch_norm", same);
+  require_f32("batch_norm", vectors);
+  CG_CHECK(x.dims.rank() >= 1, "batch_norm needs a channel axis, got a scalar");
+  const std::int64_t channels = x.dims[-1];
+  for (const ConstView& view : same) require_same_shape("batch_norm", x.dims, view.dims);
+  for (const ConstView& view : vectors) require_vector("batch_norm", view.dims, channels);
+  return {channels == 0 ? 0 : x.numel() / channels, channels};
+}
+
+// run(block, offset of its first element) over blocks of whole rows.
+template <class Run>
+void for_each_block(const Shape& shape, const Run& run) {
+  parallel_rows(shape.rows, shape.channels, [&](std::int64_t begin, std::int64_t end) {
+    run(Block{end - begin, shape.channels, shape.channels}, begin * shape.channels);
+  });
+}
+
+void normalise_all(const Shape& shape, const ConstView& x, const float* mean, const float* factor,
+                   const ConstView& beta, const View& y) {
+  for_each_block(shape, [&](const Block& block, std::int64_t at) {
+    normalise(block, floats(x) + at, mean, factor, floats(beta), floats(y) + at);
+  });
+}
+
+// sums[0 .. C-1] = sum of dy, sums[C .. 2C-1] = sum of dy (x - mean).
+void gradient_sums(Backend& backend, const Shape& shape, const ConstView& x, const ConstView& dy,
+                   const float* mean, double* sums) {
+  column_sums<2>(backend, shape.rows, shape.channels, sums,
+                 [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
+                     std::int64_t end, double* accumulators) {
+                   const std::int64_t at = row_begin * shape.channels + begin;
+                   add_gradients({row_end - row_begin, end - begin, shape.channels}, floats(x) + at,
+                                 floats(dy) + at, mean + begin, accumulators);
+                 });
+}
+
+}  // namespace
+
+void CpuBackend::batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta,
+                                             double eps, double momentum, View running_mean,
+                                             View running_var, View y, View mean, View inv_std) {
+  const Shape shape = check(x, {y}, {gamma, beta, running_mean, running_var, mean, inv_std});
+  const std::int64_t channels = shape.channels;
+  const Scratch<double> sums(*this, 2 * channels);
+  const Scratch<float> factor(*this, channels);
+  const float* shift = floats(x);  // the first row
+  column_sums<2>(*this, shape.rows, channels, sums.data(),
+                 [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
+                     std::int64_t end, double* accumulators) {
+                   add_moments({row_end - row_begin, end - begin, channels},
+                               shift + row_begin * channels + begin, shift + begin, accumulators);
+                 });
+  const auto count = static_cast<double>(std::max<std::int64_t>(shape.rows, 1));
+  const double unbiased = count / std::max(count - 1.0, 1.0);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double shifted_mean = sums[c] / count;
+    const double centre = shape.rows > 0 ? static_cast<double>(shift[c]) + shifted_mean : 0.0;
+    double variance = sums[channels + c] / count - shifted_mean * shifted_mean;
+    variance = variance < 0.0 ? 0.0 : variance;
+    const double inverse = 1.0 / std::sqrt(variance + eps);
+    floats(mean)[c] = static_cast<float>(centre);
+    floats(inv_std)[c] = static_cast<float>(inverse);
+    factor[c] = static_cast<float>(inverse * static_cast<double>(floats(gamma)[c]));
+    if (shape.rows == 0) continue;
+    const auto update = [momentum](float& running, double batch) {
+      running =
+          static_cast<float>((1.0 - momentum) * static_cast<double>(running) + momentum * batch);
+    };
+    update(floats(running_mean)[c], centre);
+    update(floats(running_var)[c], variance * unbiased);
+  }
+  normalise_all(shape, x, floats(mean), factor.data(), beta, y);
+}
+
+void CpuBackend::batch_norm_training_backward(ConstView x, ConstView gamma, ConstView mean,
+                                              ConstView inv_std, ConstView dy, View dx, View dgamma,
+                                              View dbeta) {
+  const Shape shape = check(x, {dy, dx}, {gamma, mean, inv_std, dgamma, dbeta});
+  const std::int64_t channels = shape.channels;
+  const Scratch<double> sums(*this, 2 * channels);
+  const Scratch<float> coefficients(*this, 3 * channels);
+  gradient_sums(*this, shape, x, dy, floats(mean), sums.data());
+  float* factor = coefficients.data();
+  float* dy_mean = factor + channels;
+  float* slope = dy_mean + channels;
+  const auto count = static_cast<double>(std::max<std::int64_t>(shape.rows, 1));
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const auto inverse = static_cast<double>(floats(inv_std)[c]);
+    const double product = sums[channels + c] * inverse;  // the sum of dy times normalised x
+    floats(dbeta)[c] = static_cast<float>(sums[c]);
+    floats(dgamma)[c] = static_cast<float>(product);
+    factor[c] = static_cast<float>(inverse * static_cast<double>(floats(gamma)[c]));
+    dy_mean[c] = static_cast<float>(sums[c] / count);
+    slope[c] = static_cast<float>(inverse * product / count);
+  }
+  for_each_block(shape, [&](const Block& block, std::int64_t at) {
+    backward_rows(block, floats(x) + at, floats(dy) + at, floats(mean), factor, dy_mean, slope,
+                  floats(dx) + at);
+  });
+}
+
+void CpuBackend::batch_norm_inference_forward(ConstView x, ConstView gamma, ConstView beta,
+                                              ConstView running_mean, ConstView running_var,
+                                              double eps, View y) {
+  const Shape shape = check(x, {y}, {gamma, beta, running_mean, running_var});
+  const Scratch<float> factor(*this, shape.channels);
+  for (std::int64_t c = 0; c < shape.channels; ++c) {
+    factor[c] = static_cast<float>(static_cast<double>(floats(gamma)[c]) /
+                                   std::sqrt(static_cast<double>(floats(running_var)[c]) + eps));
+  }
+  normalise_all(shape, x, floats(running_mean), factor.data(), beta, y);
+}
+
+void CpuBackend::batch_norm_inference_backward(ConstView x, ConstView gamma, ConstView running_mean,
+                                               ConstView running_var, double eps, ConstView dy,
+                                               View dx, View dgamma, View dbeta) {
+  const Shape shape = check(x, {dy, dx}, {gamma, running_mean, running_var, dgamma, dbeta});
+  const std::int64_t channels = shape.channels;
+  const Scratch<double> sums(*this, 2 * channels);
+  const Scratch<float> coefficients(*this, 2 * channels);
+  gradient_sums(*this, shape, x, dy, floats(running_mean), sums.data());
+  float* factor = coefficients.data();
+  float* zero = factor + channels;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double inverse = 1.0 / std::sqrt(static_cast<double>(floats(running_var)[c]) + eps);
+    floats(dbeta)[c] = static_cast<float>(sums[c]);
+    floats(dgamma)[c] = static_cast<float>(sums[channels + c] * inverse);
+    factor[c] = static_cast<float>(inverse * static_cast<double>(floats(gamma)[c]));
+    zero[c] = 0.0F;
+  }
+  // The statistics are constants here: dx = factor (dy - 0) + 0.
+  for_each_block(shape, [&](const Block& block, std::int64_t at) {
+    normalise(block, floats(dy) + at, zero, factor, zero, floats(dx) + at);
+  });
+}
+
+}  // namespace cardiograd

@@ -1,0 +1,172 @@
+// Dropout with counter-based draws (Philox), several blocks of four words at a time.
+#include <array>
+#include <cmath>
+
+#include "kernels/cpu/checks.h"
+#include "kernels/cpu/clones.h"
+#include "kernels/cpu/cpu_backend_impl.h"
+#include "kernels/cpu/parallel.h"
+
+namespace cardiograd {
+namespace {
+
+constexpr std::int64_t lanes = 16;            // Philox blocks drawn together
+constexpr std::int64_t chunk = 4 * lanes;     // the words that they give
+constexpr std::int64_t element_grain = 4096;  // a multiple of chunk
+
+// The draws of one record.
+struct Stream {
+  RandomKey key;
+  std::uint32_t record = 0;
+};
+
+// words[0 .. 63] = the draws first_block .. first_block + 15, as RandomKey::draw gives them.
+inline __attribute__((always_inline)) void draw_words(const Stream& stream,
+                                                      std::uint32_t first_block,
+                                                      std::uint32_t* __restrict words) {
+  std::uint32_t c0[lanes];
+  std::uint32_t c1[lanes];
+  std::uint32_t c2[lanes];
+  std::uint32_t c3[lanes];
+  for (std::int64_t i = 0; i < lanes; ++i) {
+    c0[i] = first_block + static_cast<std::uint32_t>(i);
+    c1[i] = stream.record;
+    c2[i] = stream.key.epoch;
+    c3[i] = stream.key.operation;
+  }
+  auto key0 = static_cast<std::uint32_t>(stream.key.seed);
+  auto key1 = static_cast<std::uint32_t>(stream.key.seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (std::int64_t i = 0; i < lanes; ++i) {
+      const std::uint64_t low = std::uint64_t{0xD2511F53U} * c0[i];
+      const std::uint64_t high = std::uint64_t{0xCD9E8D57U} * c2[i];
+      c0[i] = static_cast<std::uint32_t>(high >> 32) ^ c1[i] ^ key0;
+      c1[i] = static_cast<std::uint32_t>(high);
+      c2[i] = static_cast<std::uint32_t>(low >> 32) ^ c3[i] ^ key1;
+      c3[i] = static_cast<std::uint32_t>(low);
+    }
+    key0 += 0x9E3779B9U;
+    key1 += 0xBB67AE85U;
+  }
+  for (std::int64_t i = 0; i < lanes; ++i) {
+    words[4 * i] = c0[i];
+    words[4 * i + 1] = c1[i];
+    words[4 * i + 2] = c2[i];
+    words[4 * i + 3] = c3[i];
+  }
+}
+
+// y = x scaled where the draw's upper 24 bits reach `threshold`, 0 elsewhere, for the elements
+// first .. first + count - 1 of a record; first is a multiple of 4.
+CARDIOGRAD_CLONES
+void drop_elements(const Stream& stream, std::uint32_t threshold, float scale, std::int64_t first,
+                   const float* __restrict x, float* __restrict y, std::int64_t count) {
+  std::uint32_t words[chunk];
+  for (std::int64_t done = 0; done < count; done += chunk) {
+    draw_words(stream, static_cast<std::uint32_t>((first + done) / 4), words);
+    const std::int64_t now = std::min(chunk, count - done);
+    for (std::int64_t i = 0; i < now; ++i) {
+      y[done + i] = (words[i] >> 8) >= threshold ? x[done + i] * scale : 0.0F;
+    }
+  }
+}
+
+// The same for whole channels: x and y are rows of `pitch` channels, of which these are
+// channels first .. first + count - 1 (at most 64).
+CARDIOGRAD_CLONES
+void drop_channels(const Stream& stream, std::uint32_t threshold, float scale, std::int64_t first,
+                   const float* __restrict x, float* __restrict y, std::int64_t rows,
+                   std::int64_t pitch, std::int64_t count) {
+  std::uint32_t words[chunk];
+  draw_words(stream, static_cast<std::uint32_t>(first / 4), words);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* from = x + row * pitch;
+    float* to = y + row * pitch;
+    for (std::int64_t i = 0; i < count; ++i) {
+      to[i] = (words[i] >> 8) >= threshold ? from[i] * scale : 0.0F;
+    }
+  }
+}
+
+struct Operands {
+  DropoutSpec spec;
+  const std::int32_t* records;
+  const float* x;
+  float* y;
+  std::uint32_t threshold;
+  float scale;
+
+  Stream stream(std::int64_t n) const {
+    const auto record =
+        records != nullptr ? static_cast<std::uint32_t>(records[n]) : static_cast<std::uint32_t>(n);
+    return {spec.key, record};
+  }
+};
+
+void element_dropout(const Operands& o, std::int64_t count, std::int64_t width) {
+  const std::int64_t pieces = (width + element_grain - 1) / element_grain;
+  parallel_rows(count * pieces, 4 * std::min(width, element_grain),
+                [&](std::int64_t begin, std::int64_t end) {
+                  for (std::int64_t item = begin; item < end; ++item) {
+                    const std::int64_t n = item / pieces;
+                    const std::int64_t first = item % pieces * element_grain;
+                    const std::int64_t at = n * width + first;
+                    drop_elements(o.stream(n), o.threshold, o.scale, first, o.x + at, o.y + at,
+                                  std::min(element_grain, width - first));
+                  }
+                });
+}
+
+void channel_dropout(const Operands& o, std::int64_t count, std::int64_t length,
+                     std::int64_t channels) {
+  const std::int64_t slab = std::max<std::int64_t>(1, parallel_grain / channels);
+  const std::int64_t slabs = (length + slab - 1) / slab;
+  parallel_rows(count * slabs, std::min(length, slab) * channels,
+                [&](std::int64_t begin, std::int64_t end) {
+                  for (std::int64_t item = begin; item < end; ++item) {
+                    const std::int64_t n = item / slabs;
+                    const std::int64_t row = item % slabs * slab;
+                    const std::int64_t rows = std::min(slab, length - row);
+                    for (std::int64_t c = 0; c < channels; c += chunk) {
+                      const std::int64_t at = (n * length + row) * channels + c;
+                      drop_channels(o.stream(n), o.threshold, o.scale, c, o.x + at, o.y + at, rows,
+                                    channels, std::min(chunk, channels - c));
+                    }
+                  }
+                });
+}
+
+}  // namespace
+
+void CpuBackend::dropout(const DropoutSpec& spec, ConstView records, ConstView x, View y) {
+  require_f32("dropout", {x, y});
+  require_same_shape("dropout", x.dims, y.dims);
+  CG_CHECK(spec.p >= 0.0 && spec.p <= 1.0,
+           "dropout: p must lie in [0, 1], got " + std::to_string(spec.p));
+  CG_CHECK(x.dims.rank() >= 1, "dropout needs a batch axis, got a scalar");
+  CG_CHECK(!spec.channel || x.dims.rank() == 3,
+           "dropout of channels needs shape [N, L, C], got " + x.dims.to_string());
+  const std::int64_t count = x.dims[0];
+  if (records.present()) require_vector("dropout records", records.dims, count);
+  if (x.numel() == 0) return;
+  if (spec.p == 0.0) {
+    copy(x, y);
+    return;
+  }
+  if (spec.p == 1.0) {
+    fill(y, 0.0);
+    return;
+  }
+  // uniform(word) >= p, in integers: uniform is the word's upper 24 bits over 2^24.
+  const auto threshold = static_cast<std::uint32_t>(std::ceil(spec.p * 0x1p24));
+  const Operands operands{spec,      records.present() ? records.as<std::int32_t>() : nullptr,
+                          floats(x), floats(y),
+                          threshold, static_cast<float>(1.0 / (1.0 - spec.p))};
+  if (spec.channel) {
+    channel_dropout(operands, count, x.dims[1], x.dims[2]);
+  } else {
+    element_dropout(operands, count, x.numel() / count);
+  }
+}
+
+}  // namespace cardiograd
