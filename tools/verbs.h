@@ -1,0 +1,12 @@
+// The verbs of `cardiograd`: each adds its subcommand, one file a verb.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace cardiograd {
+
+void add_score(CLI::App& app);
+
+}  // namespace cardiograd
