@@ -1,6 +1,4 @@
-// The verbs of the program cardiograd: one function a verb, one file a function. Each adds its
-// subcommand, with its options and what it does, to `app`; main.cpp calls them all. Errors are
-// thrown as cardiograd::Error while the command line is parsed, since that is when a verb runs.
+// The verbs of `cardiograd`: each adds its subcommand, one file a verb.
 #pragma once
 
 namespace CLI {
@@ -9,6 +7,9 @@ class App;
 
 namespace cardiograd {
 
-void add_prepare(CLI::App& app);  // packs PTB-XL into one file
+void add_info(CLI::App& app);
+void add_prepare(CLI::App& app);
+void add_score(CLI::App& app);
+void add_synth(CLI::App& app);
 
 }  // namespace cardiograd
