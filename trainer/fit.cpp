@@ -1,0 +1,239 @@
+#include "trainer/fit.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "nn/flat_parameters.h"
+#include "nn/ops.h"
+#include "nn/optimizer.h"
+#include "nn/random.h"
+#include "trainer/checkpoint.h"
+#include "trainer/metrics_report.h"
+#include "trainer/report.h"
+#include "trainer/run_folder.h"
+#include "trainer/session.h"
+
+namespace cardiograd {
+
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+std::string format(const char* pattern, double a, double b = 0.0) {
+  char text[96];
+  std::snprintf(text, sizeof text, pattern, a, b);
+  return text;
+}
+
+OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
+  OptimizerSpec spec = optimizer_defaults(train.optimizer);
+  spec.lr = train.lr;
+  spec.weight_decay = train.weight_decay;
+  spec.momentum = train.momentum;
+  return spec;
+}
+
+// One run, from the first batch to the last checkpoint.
+class Run {
+ public:
+  Run(const RunConfig& config, bool quiet)
+      : config_(config),
+        session_(open_session(config)),
+        train_(examples_of(session_, config.data.train_folds, "data.train_folds")),
+        valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
+        test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
+        folder_(config.run.dir),
+        progress_(quiet),
+        parameters_(*session_.model),
+        optimizer_(optimizer_spec(config.train), parameters_) {
+    if (config.data.standardize == "lead") {
+      state_.standardisation =
+          lead_statistics(*session_.dataset, session_.source->records_of(train_));
+      session_.source->set_standardisation(state_.standardisation);
+    }
+    if (config.train.pos_weight == "balanced") pos_weight_ = balanced_weights();
+    state_.seed = config.train.seed;
+    state_.task = session_.task.name;
+    state_.classes = session_.task.classes;
+    state_.model = session_.options;
+    curves_.steps_per_epoch = static_cast<std::int64_t>(
+        (train_.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
+        static_cast<std::size_t>(config.train.batch_size));
+    write_file(folder_.path() / "config.toml", to_toml(config));
+  }
+
+  FitResult train() {
+    announce();
+    for (std::int64_t epoch = 1; epoch <= config_.train.epochs; ++epoch) {
+      train_epoch(epoch);
+      validate(epoch);
+    }
+    return test();
+  }
+
+ private:
+  void announce() {
+    progress_.finish(
+        config_.model.name + ": " + std::to_string(session_.model->parameter_count()) +
+        " parameters, " + config_.data.task + " (" + std::to_string(session_.task.classes.size()) +
+        " classes), " + std::to_string(train_.size()) + " records to train on, " +
+        std::to_string(valid_.size()) + " to validate, " + std::to_string(test_.size()) +
+        " to test, " + std::to_string(session_.source->dropped()) + " without a label, on " +
+        session_.backend->name());
+    folder_.log({{"event", "start"},
+                 {"model", config_.model.name},
+                 {"parameters", session_.model->parameter_count()},
+                 {"device", session_.backend->name()},
+                 {"train_records", train_.size()},
+                 {"valid_records", valid_.size()},
+                 {"test_records", test_.size()},
+                 {"dropped_records", session_.source->dropped()}});
+  }
+
+  // PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
+  Tensor balanced_weights() const {
+    const auto classes = static_cast<std::size_t>(session_.source->classes());
+    std::vector<double> positives(classes, 0.0);
+    for (std::int32_t example : train_) {
+      const std::span<const float> row = session_.source->targets(example);
+      for (std::size_t c = 0; c < classes; ++c) positives[c] += double{row[c]};
+    }
+    std::vector<float> weights;
+    for (double count : positives) {
+      const double negatives = static_cast<double>(train_.size()) - count;
+      weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
+    }
+    return Tensor::from_host<float>(session_.backend, {session_.source->classes()}, DType::f32,
+                                    weights);
+  }
+
+  void train_epoch(std::int64_t epoch) {
+    session_.model->train();
+    progress_.begin("epoch " + std::to_string(epoch) + "/" + std::to_string(config_.train.epochs),
+                    static_cast<std::int64_t>(train_.size()));
+    const Clock::time_point begun = Clock::now();
+    const auto seed = static_cast<std::uint64_t>(config_.train.seed);
+    BatchLoader loader(*session_.source, shuffled(train_, seed, static_cast<std::uint32_t>(epoch)),
+                       config_.train.batch_size);
+    double sum = 0.0;
+    std::int64_t done = 0;
+    for (Batch batch; loader.next(batch);) {
+      const double loss = step(batch, epoch);
+      sum += loss * static_cast<double>(batch.size);
+      done += batch.size;
+      progress_.update(done, format("loss %.4f", loss));
+    }
+    train_loss_ = sum / static_cast<double>(done);
+    train_seconds_ = std::chrono::duration<double>(Clock::now() - begun).count();
+  }
+
+  double step(const Batch& batch, std::int64_t epoch) {
+    const RandomScope random(static_cast<std::uint64_t>(config_.train.seed),
+                             static_cast<std::uint32_t>(epoch), batch.records);
+    parameters_.zero_grad();
+    const Tensor logits = session_.model->forward({batch.signal, batch.notes});
+    const Tensor loss = bce_with_logits(logits, batch.targets, pos_weight_);
+    loss.backward();
+    optimizer_.step(config_.train.clip_norm);
+    ++state_.step;
+    const double value = loss.item();
+    if (!std::isfinite(value)) stop_diverged(batch, epoch, value);
+    curves_.train_loss.push_back(value);
+    if (state_.step % config_.run.log_every == 0) {
+      folder_.log({{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"loss", value}});
+    }
+    return value;
+  }
+
+  [[noreturn]] void stop_diverged(const Batch& batch, std::int64_t epoch, double value) const {
+    std::string ids;
+    for (std::int32_t record : batch.records.to_vector<std::int32_t>()) {
+      ids += (ids.empty() ? "" : " ") +
+             std::to_string(session_.dataset->ecg_id()[static_cast<std::size_t>(record)]);
+    }
+    throw Error("the loss became " + std::to_string(value) + " at step " +
+                std::to_string(state_.step) + " (epoch " + std::to_string(epoch) +
+                "): lower train.lr or set train.clip_norm; the batch's ecg_ids were " + ids);
+  }
+
+  void validate(std::int64_t epoch) {
+    const Outcome outcome =
+        run_model(session_, valid_, config_.train.batch_size, pos_weight_, progress_, "validation");
+    const Metrics metrics = evaluate(outcome.predictions(session_.task));
+    state_.epoch = epoch;
+    state_.valid_loss = outcome.loss;
+    state_.valid_auroc = metrics.macro_auroc.value_or(std::nan(""));
+    const bool by_loss = config_.train.select == "valid_loss";
+    const double score = by_loss ? -outcome.loss : metrics.macro_auroc.value_or(-1.0);
+    const bool best = score > best_score_;
+    const std::string config = to_toml(config_);
+    save_checkpoint(folder_.path() / "last", *session_.model, &optimizer_, state_, config);
+    if (best) {
+      best_score_ = score;
+      best_epoch_ = epoch;
+      save_checkpoint(folder_.path() / "best", *session_.model, &optimizer_, state_, config);
+    }
+    curves_.validation_loss.push_back(outcome.loss);
+    curves_.validation_auroc.push_back(state_.valid_auroc);
+    const double rate = static_cast<double>(train_.size()) / train_seconds_;
+    json auroc = metrics.macro_auroc ? json(*metrics.macro_auroc) : json();
+    folder_.log({{"event", "epoch"},
+                 {"epoch", epoch},
+                 {"step", state_.step},
+                 {"train_loss", train_loss_},
+                 {"valid_loss", outcome.loss},
+                 {"valid_macro_auroc", std::move(auroc)},
+                 {"records_per_second", rate},
+                 {"best", best}});
+    progress_.finish("epoch " + std::to_string(epoch) + "/" + std::to_string(config_.train.epochs) +
+                     format("  train loss %.4f  valid loss %.4f", train_loss_, outcome.loss) +
+                     format("  valid AUROC %.4f  %.0f records/s", state_.valid_auroc, rate) +
+                     (best ? "  best" : ""));
+  }
+
+  FitResult test() {
+    if (best_epoch_ != state_.epoch) {
+      load_model(folder_.path() / "best", *session_.model, session_.backend);
+    }
+    const Outcome outcome =
+        run_model(session_, test_, config_.train.batch_size, pos_weight_, progress_, "test");
+    const Metrics metrics = evaluate(outcome.predictions(session_.task));
+    write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch_);
+    if (config_.run.plots) {
+      const std::string problem =
+          draw_pictures(folder_.path(), config_, session_, outcome, metrics, curves_);
+      if (!problem.empty()) progress_.finish("no pictures: " + problem);
+    }
+    nlohmann::json event = to_json(metrics);
+    event["event"] = "test";
+    event["epoch"] = best_epoch_;
+    event["loss"] = outcome.loss;
+    folder_.log(event);
+    return {metrics, best_epoch_};
+  }
+
+  RunConfig config_;
+  Session session_;
+  std::vector<std::int32_t> train_, valid_, test_;
+  RunFolder folder_;
+  Progress progress_;
+  FlatParameters parameters_;
+  Optimizer optimizer_;
+  Tensor pos_weight_;
+  TrainingState state_;
+  TrainingCurves curves_;
+  double best_score_ = -std::numeric_limits<double>::infinity();
+  std::int64_t best_epoch_ = 0;
+  double train_loss_ = 0.0;
+  double train_seconds_ = 0.0;
+};
+
+}  // namespace
+
+FitResult fit(const RunConfig& config, bool quiet) { return Run(config, quiet).train(); }
+
+}  // namespace cardiograd

@@ -1,0 +1,110 @@
+// trainer: train and evaluate models.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "kernels/backend.h"
+#include "models/registry.h"
+#include "trainer/config.h"
+#include "trainer/eval.h"
+#include "trainer/fit.h"
+#include "trainer/metrics_report.h"
+
+namespace {
+
+using namespace cardiograd;
+
+struct FitArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool quiet = false;
+  bool json = false;
+};
+
+void add_fit(CLI::App& app, FitArguments& arguments) {
+  CLI::App* verb = app.add_subcommand("fit", "Train a model as a config file says");
+  verb->add_option("config", arguments.config, "TOML file; ready ones lie in trainer/configs")
+      ->required();
+  verb->add_option("overrides", arguments.overrides, "section.key=value, as many as you like");
+  verb->add_flag("--quiet", arguments.quiet, "No progress");
+  verb->add_flag("--json", arguments.json, "Print the test figures as one JSON object");
+  verb->add_flag_callback(
+      "--help-config",
+      [] {
+        std::cout << describe_config();
+        throw CLI::Success();
+      },
+      "List all config keys with their defaults");
+  verb->callback([&arguments] {
+    const RunConfig config = read_config(arguments.config, arguments.overrides);
+    const FitResult result = fit(config, arguments.quiet);
+    if (arguments.json) {
+      nlohmann::ordered_json report = to_json(result.test);
+      report["epoch"] = result.best_epoch;
+      std::cout << report.dump() << '\n';
+      return;
+    }
+    std::cout << "Test folds, best epoch " << result.best_epoch << ":\n"
+              << to_table(result.test) << "Run folder: " << config.run.dir << '\n';
+  });
+}
+
+void add_eval(CLI::App& app, EvalOptions& options, bool& json) {
+  CLI::App* verb = app.add_subcommand("eval", "Evaluate a run's best model");
+  verb->add_option("run", options.run, "The run's folder")->required();
+  verb->add_option("--data", options.data, "Another packed data set than the run's");
+  verb->add_option("--fold", options.fold, "One fold instead of the run's test folds")
+      ->check(CLI::Range(1, 10));
+  verb->add_option("--checkpoint", options.checkpoint, "Which one: best or last")
+      ->check(CLI::IsMember({"best", "last"}))
+      ->capture_default_str();
+  verb->add_flag("--quiet", options.quiet, "No progress");
+  verb->add_flag("--json", json, "Print one JSON object and nothing else");
+  verb->callback([&options, &json] {
+    const EvalResult result = evaluate_run(options);
+    if (json) {
+      nlohmann::ordered_json report = to_json(result.metrics);
+      report["loss"] = result.loss;
+      report["epoch"] = result.epoch;
+      std::cout << report.dump() << '\n';
+      return;
+    }
+    std::cout << to_table(result.metrics) << "Loss " << result.loss << ", model of epoch "
+              << result.epoch << '\n';
+  });
+}
+
+void add_models(CLI::App& app) {
+  app.add_subcommand("models", "List the models that a config can name")->callback([] {
+    for (const ModelEntry& entry : model_registry()) {
+      std::printf("%-12s %s\n", entry.name.c_str(), entry.summary.c_str());
+    }
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Train and evaluate ECG classifiers", "trainer");
+  app.set_version_flag("--version",
+                       [] { return "trainer " CARDIOGRAD_VERSION "; " + built_backends(); });
+  app.require_subcommand(1);
+  FitArguments fit_arguments;
+  EvalOptions eval_options;
+  bool eval_json = false;
+  add_fit(app, fit_arguments);
+  add_eval(app, eval_options, eval_json);
+  add_models(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "trainer: %s\n", error.what());
+    return EXIT_FAILURE;
+  }
+  return EXIT_SUCCESS;
+}

@@ -1,0 +1,97 @@
+#include "trainer/session.h"
+
+#include "kernels/threads.h"
+#include "models/registry.h"
+#include "nn/ops.h"
+#include "nn/tape.h"
+
+namespace cardiograd {
+
+namespace {
+
+void check_inputs(const RunConfig& config, const ModelEntry& entry) {
+  const auto check = [&](const char* input, bool needed) {
+    if (needed == config.reads(input)) return;
+    throw InputError("model \"" + entry.name + "\" " + (needed ? "reads" : "does not read") +
+                     " the " + input + ", but data.inputs " + (needed ? "does not list" : "lists") +
+                     " \"" + input + "\"");
+  };
+  check("signal", entry.reads_signal);
+  check("notes", entry.reads_notes);
+}
+
+}  // namespace
+
+Session open_session(const RunConfig& config) {
+  const ModelEntry& entry = find_model(config.model.name);
+  check_inputs(config, entry);
+  if (config.threads > 0) limit_threads(static_cast<int>(config.threads));
+
+  Session session;
+  session.backend = make_backend(config.device);
+  session.dataset = std::make_shared<PackedDataset>(config.data.path);
+  if (session.dataset->rate() != config.data.rate) {
+    throw InputError("data.rate is " + std::to_string(config.data.rate) + ", but " +
+                     config.data.path + " was prepared at " +
+                     std::to_string(session.dataset->rate()) + " Hz");
+  }
+  session.task = make_task(config.data.task, session.dataset->statements());
+  session.source = std::make_unique<ExampleSource>(
+      session.dataset, session.task,
+      ExampleSource::Options{entry.reads_signal, entry.reads_notes, {}}, session.backend);
+
+  session.options.name = config.model.name;
+  session.options.classes = session.source->classes();
+  session.options.length = session.dataset->length();
+  session.options.dropout = config.model.dropout;
+  session.options.batch_norm = config.model.batch_norm;
+  TorchGenerator random(static_cast<std::uint64_t>(config.train.seed));
+  session.model = entry.make({session.backend, DType::f32, &random}, session.options);
+  return session;
+}
+
+std::vector<std::int32_t> examples_of(const Session& session,
+                                      const std::vector<std::int64_t>& folds,
+                                      const std::string& key) {
+  const std::vector<int> wanted(folds.begin(), folds.end());
+  std::vector<std::int32_t> examples = session.source->examples_in(wanted);
+  if (examples.empty()) {
+    std::string list;
+    for (int fold : wanted) list += (list.empty() ? "" : ", ") + std::to_string(fold);
+    throw InputError(key + ": " + session.dataset->path().string() + " has no record of task \"" +
+                     session.task.name + "\" in fold " + list);
+  }
+  return examples;
+}
+
+Predictions Outcome::predictions(const LabelTask& task) const {
+  return {static_cast<std::int64_t>(targets.size() / task.classes.size()), task.classes, targets,
+          scores};
+}
+
+Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
+                  std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
+                  const std::string& title) {
+  const NoGradScope no_grad;
+  session.model->eval();
+  Outcome outcome;
+  double weighted = 0.0;
+  std::int64_t done = 0;
+  progress.begin(title, static_cast<std::int64_t>(examples.size()));
+  BatchLoader loader(*session.source, {examples.begin(), examples.end()}, batch_size);
+  for (Batch batch; loader.next(batch);) {
+    const Tensor logits = session.model->forward({batch.signal, batch.notes});
+    const double loss = bce_with_logits(logits, batch.targets, pos_weight).item();
+    weighted += loss * static_cast<double>(batch.size);
+    const std::vector<double> scores = sigmoid(logits).to_vector<double>();
+    const std::vector<double> targets = batch.targets.to_vector<double>();
+    outcome.scores.insert(outcome.scores.end(), scores.begin(), scores.end());
+    outcome.targets.insert(outcome.targets.end(), targets.begin(), targets.end());
+    done += batch.size;
+    progress.update(done, "");
+  }
+  outcome.loss = weighted / static_cast<double>(std::max<std::int64_t>(done, 1));
+  return outcome;
+}
+
+}  // namespace cardiograd

@@ -1,0 +1,50 @@
+// What fit and eval have in common: device, data, model, and a pass over records without training.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/batches.h"
+#include "models/classifier.h"
+#include "trainer/config.h"
+#include "trainer/metrics.h"
+#include "trainer/progress.h"
+
+namespace cardiograd {
+
+struct Session {
+  std::shared_ptr<Backend> backend;
+  std::shared_ptr<const PackedDataset> dataset;
+  LabelTask task;
+  std::unique_ptr<ExampleSource> source;
+  ModelOptions options;
+  std::unique_ptr<Classifier> model;
+};
+
+// Opens device and data set and builds the model, its initial values drawn from train.seed. Throws
+// InputError where config, data set and model do not fit together, naming key and file.
+Session open_session(const RunConfig& config);
+
+// The examples of some folds; throws InputError, naming `key`, where there are none.
+std::vector<std::int32_t> examples_of(const Session& session,
+                                      const std::vector<std::int64_t>& folds,
+                                      const std::string& key);
+
+// Sigmoid outputs and labels of some examples, in their order.
+struct Outcome {
+  std::vector<double> targets;  // [records, classes]
+  std::vector<double> scores;
+  double loss = 0.0;  // mean binary cross-entropy
+
+  Predictions predictions(const LabelTask& task) const;
+};
+
+// Puts the model into evaluation mode. pos_weight as in training, may be undefined.
+Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
+                  std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
+                  const std::string& title);
+
+}  // namespace cardiograd
