@@ -9,10 +9,6 @@
 
 namespace cardiograd {
 
-// Null for an absent operand.
-inline const float* floats(const ConstView& view) { return static_cast<const float*>(view.data); }
-inline float* floats(const View& view) { return static_cast<float*>(view.data); }
-
 // Throws ShapeError unless x, weight and y fit the convolution.
 inline Conv1dShape conv1d_shape(const Conv1dSpec& spec, const Dims& x, const Dims& weight,
                                 const Dims& y) {
