@@ -36,12 +36,12 @@ void check_records(const ConstView& records, const ConstView& rows, const ConstV
   CG_CHECK(start != nullptr || crop <= length, misfit("gather_records", records.dims, y.dims));
   for (std::int64_t n = 0; n < y.dims[0]; ++n) {
     CG_CHECK(row[n] >= 0 && row[n] < records.dims[0],
-             "gather_records: row " + std::to_string(row[n]) + " (number " + std::to_string(n) +
-                 " of the batch) does not exist in records of shape " + records.dims.to_string());
+             "gather_records: rows[" + std::to_string(n) + "] = " + std::to_string(row[n]) +
+                 " does not exist in records of shape " + records.dims.to_string());
     CG_CHECK(start == nullptr || (start[n] >= 0 && start[n] <= length - crop),
-             "gather_records: start " + std::to_string(start[n]) + " (number " + std::to_string(n) +
-                 " of the batch) leaves no " + std::to_string(crop) +
-                 " samples in records of shape " + records.dims.to_string());
+             "gather_records: starts[" + std::to_string(n) + "] = " + std::to_string(start[n]) +
+                 " leaves fewer than " + std::to_string(crop) + " samples in records of shape " +
+                 records.dims.to_string());
   }
 }
 

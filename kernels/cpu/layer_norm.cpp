@@ -14,10 +14,11 @@ CARDIOGRAD_CLONES
 void forward_row(const float* __restrict x, const float* __restrict gamma,
                  const float* __restrict beta, double eps, std::int64_t width, float* __restrict y,
                  float* mean, float* inv_std) {
+  const auto count = static_cast<double>(width > 0 ? width : 1);
   double total = 0.0;
 #pragma omp simd reduction(+ : total)
   for (std::int64_t c = 0; c < width; ++c) total += static_cast<double>(x[c]);
-  const double centre = total / static_cast<double>(width);
+  const double centre = total / count;
   double squares = 0.0;
 #pragma omp simd reduction(+ : squares)
   for (std::int64_t c = 0; c < width; ++c) {
@@ -25,8 +26,7 @@ void forward_row(const float* __restrict x, const float* __restrict gamma,
     squares += d * d;
   }
   const auto m = static_cast<float>(centre);
-  const auto inverse =
-      static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + eps));
+  const auto inverse = static_cast<float>(1.0 / std::sqrt(squares / count + eps));
   *mean = m;
   *inv_std = inverse;
   for (std::int64_t c = 0; c < width; ++c) y[c] = ((x[c] - m) * inverse) * gamma[c] + beta[c];
@@ -89,11 +89,12 @@ Shape check(const ConstView& x, std::initializer_list<ConstView> same,
   require_f32("layer_norm", vectors);
   require_f32("layer_norm", statistics);
   CG_CHECK(x.dims.rank() >= 1, "layer_norm needs a last axis, got a scalar");
-  const Shape shape{x.dims[-1] == 0 ? 0 : x.numel() / x.dims[-1], x.dims[-1]};
+  Shape shape{1, x.dims[-1]};
+  for (int axis = 0; axis + 1 < x.dims.rank(); ++axis) shape.rows *= x.dims[axis];
   for (const ConstView& view : same) require_same_shape("layer_norm", x.dims, view.dims);
   for (const ConstView& view : vectors) require_vector("layer_norm", view.dims, shape.width);
   for (const ConstView& view : statistics) {
-    CG_CHECK(view.numel() == shape.rows || shape.width == 0,
+    CG_CHECK(view.numel() == shape.rows,
              "layer_norm: " + std::to_string(shape.rows) + " rows of shape " + x.dims.to_string() +
                  " need one statistic each, got shape " + view.dims.to_string());
   }
