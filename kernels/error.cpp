@@ -13,8 +13,10 @@ void fail_check(const char* expression, const char* file, int line, const std::s
       break;
     }
   }
-  throw ShapeError(message + " (" + std::string(path) + ":" + std::to_string(line) + ": needs " +
-                   expression + ")");
+  std::string sentence = message;
+  sentence.append(" (").append(path).append(":").append(std::to_string(line));
+  sentence.append(": needs ").append(expression).append(")");
+  throw ShapeError(sentence);
 }
 
 }  // namespace cardiograd::detail
