@@ -63,15 +63,15 @@ void add_gradients(const Block& block, const float* __restrict x, const float* _
       const double g0 = static_cast<double>(g[c]);
       const double g1 = static_cast<double>(g[c + pitch]);
       sums[c] += g0 + g1;
-      products[c] += g0 * static_cast<double>(r[c] - mean[c]) +
-                     g1 * static_cast<double>(r[c + pitch] - mean[c]);
+      products[c] += g0 * (static_cast<double>(r[c]) - static_cast<double>(mean[c])) +
+                     g1 * (static_cast<double>(r[c + pitch]) - static_cast<double>(mean[c]));
     }
   }
   for (; row < block.rows; ++row) {
     for (std::int64_t c = 0; c < width; ++c) {
       const double g = static_cast<double>(dy[row * pitch + c]);
       sums[c] += g;
-      products[c] += g * static_cast<double>(x[row * pitch + c] - mean[c]);
+      products[c] += g * (static_cast<double>(x[row * pitch + c]) - static_cast<double>(mean[c]));
     }
   }
 }
@@ -89,16 +89,20 @@ void normalise(const Block& block, const float* __restrict x, const float* __res
   }
 }
 
-// dx = factor ((dy - dy_mean) - (x - mean) slope).
+// dx = factor ((dy - dy_mean) - (x - mean) slope), in double: the terms cancel where rows are few.
 CARDIOGRAD_CLONES
 void backward_rows(const Block& block, const float* __restrict x, const float* __restrict dy,
-                   const float* __restrict mean, const float* __restrict factor,
-                   const float* __restrict dy_mean, const float* __restrict slope,
+                   const float* __restrict mean, const double* __restrict factor,
+                   const double* __restrict dy_mean, const double* __restrict slope,
                    float* __restrict dx) {
   for (std::int64_t row = 0; row < block.rows; ++row) {
-    const std::int64_t at = row * block.pitch;
+    const float* from = x + row * block.pitch;
+    const float* gradient = dy + row * block.pitch;
+    float* to = dx + row * block.pitch;
     for (std::int64_t c = 0; c < block.width; ++c) {
-      dx[at + c] = factor[c] * ((dy[at + c] - dy_mean[c]) - (x[at + c] - mean[c]) * slope[c]);
+      const double centred = static_cast<double>(from[c]) - static_cast<double>(mean[c]);
+      const double g = static_cast<double>(gradient[c]) - dy_mean[c];
+      to[c] = static_cast<float>(factor[c] * (g - centred * slope[c]));
     }
   }
 }
@@ -192,20 +196,20 @@ void CpuBackend::batch_norm_training_backward(ConstView x, ConstView gamma, Cons
   const Shape shape = check(x, {dy, dx}, {gamma, mean, inv_std, dgamma, dbeta});
   const std::int64_t channels = shape.channels;
   const Scratch<double> sums(*this, 2 * channels);
-  const Scratch<float> coefficients(*this, 3 * channels);
+  const Scratch<double> coefficients(*this, 3 * channels);
   gradient_sums(*this, shape, x, dy, floats(mean), sums.data());
-  float* factor = coefficients.data();
-  float* dy_mean = factor + channels;
-  float* slope = dy_mean + channels;
+  double* factor = coefficients.data();
+  double* dy_mean = factor + channels;
+  double* slope = dy_mean + channels;
   const auto count = static_cast<double>(std::max<std::int64_t>(shape.rows, 1));
   for (std::int64_t c = 0; c < channels; ++c) {
     const auto inverse = static_cast<double>(floats(inv_std)[c]);
     const double product = sums[channels + c] * inverse;  // the sum of dy times normalised x
     floats(dbeta)[c] = static_cast<float>(sums[c]);
     floats(dgamma)[c] = static_cast<float>(product);
-    factor[c] = static_cast<float>(inverse * static_cast<double>(floats(gamma)[c]));
-    dy_mean[c] = static_cast<float>(sums[c] / count);
-    slope[c] = static_cast<float>(inverse * product / count);
+    factor[c] = inverse * static_cast<double>(floats(gamma)[c]);
+    dy_mean[c] = sums[c] / count;
+    slope[c] = inverse * product / count;
   }
   for_each_block(shape, [&](const Block& block, std::int64_t at) {
     backward_rows(block, floats(x) + at, floats(dy) + at, floats(mean), factor, dy_mean, slope,

@@ -10,7 +10,7 @@
 namespace cardiograd {
 namespace {
 
-constexpr std::int64_t lanes = 16;            // Philox blocks drawn together
+constexpr std::int64_t lanes = 64;            // Philox blocks drawn together
 constexpr std::int64_t chunk = 4 * lanes;     // the words that they give
 constexpr std::int64_t element_grain = 4096;  // a multiple of chunk
 
@@ -20,39 +20,40 @@ struct Stream {
   std::uint32_t record = 0;
 };
 
-// words[0 .. 63] = the draws first_block .. first_block + 15, as RandomKey::draw gives them.
+// words[0 .. chunk - 1] = the draws first_block .. first_block + lanes - 1, as RandomKey::draw
+// gives them. Written in scalars, one lane a loop turn, so that a vector register holds one word of
+// many blocks.
 inline __attribute__((always_inline)) void draw_words(const Stream& stream,
                                                       std::uint32_t first_block,
                                                       std::uint32_t* __restrict words) {
-  std::uint32_t c0[lanes];
-  std::uint32_t c1[lanes];
-  std::uint32_t c2[lanes];
-  std::uint32_t c3[lanes];
-  for (std::int64_t i = 0; i < lanes; ++i) {
-    c0[i] = first_block + static_cast<std::uint32_t>(i);
-    c1[i] = stream.record;
-    c2[i] = stream.key.epoch;
-    c3[i] = stream.key.operation;
-  }
-  auto key0 = static_cast<std::uint32_t>(stream.key.seed);
-  auto key1 = static_cast<std::uint32_t>(stream.key.seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    for (std::int64_t i = 0; i < lanes; ++i) {
-      const std::uint64_t low = std::uint64_t{0xD2511F53U} * c0[i];
-      const std::uint64_t high = std::uint64_t{0xCD9E8D57U} * c2[i];
-      c0[i] = static_cast<std::uint32_t>(high >> 32) ^ c1[i] ^ key0;
-      c1[i] = static_cast<std::uint32_t>(high);
-      c2[i] = static_cast<std::uint32_t>(low >> 32) ^ c3[i] ^ key1;
-      c3[i] = static_cast<std::uint32_t>(low);
+  const std::uint32_t record = stream.record;
+  const std::uint32_t epoch = stream.key.epoch;
+  const std::uint32_t operation = stream.key.operation;
+  const auto seed0 = static_cast<std::uint32_t>(stream.key.seed);
+  const auto seed1 = static_cast<std::uint32_t>(stream.key.seed >> 32);
+#pragma omp simd
+  for (std::uint32_t i = 0; i < lanes; ++i) {
+    std::uint32_t c0 = first_block + i;
+    std::uint32_t c1 = record;
+    std::uint32_t c2 = epoch;
+    std::uint32_t c3 = operation;
+    std::uint32_t key0 = seed0;
+    std::uint32_t key1 = seed1;
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const std::uint64_t low = std::uint64_t{0xD2511F53U} * c0;
+      const std::uint64_t high = std::uint64_t{0xCD9E8D57U} * c2;
+      c0 = static_cast<std::uint32_t>(high >> 32) ^ c1 ^ key0;
+      c1 = static_cast<std::uint32_t>(high);
+      c2 = static_cast<std::uint32_t>(low >> 32) ^ c3 ^ key1;
+      c3 = static_cast<std::uint32_t>(low);
+      key0 += 0x9E3779B9U;
+      key1 += 0xBB67AE85U;
     }
-    key0 += 0x9E3779B9U;
-    key1 += 0xBB67AE85U;
-  }
-  for (std::int64_t i = 0; i < lanes; ++i) {
-    words[4 * i] = c0[i];
-    words[4 * i + 1] = c1[i];
-    words[4 * i + 2] = c2[i];
-    words[4 * i + 3] = c3[i];
+    words[4 * i] = c0;
+    words[4 * i + 1] = c1;
+    words[4 * i + 2] = c2;
+    words[4 * i + 3] = c3;
   }
 }
 
@@ -72,7 +73,7 @@ void drop_elements(const Stream& stream, std::uint32_t threshold, float scale, s
 }
 
 // The same for whole channels: x and y are rows of `pitch` channels, of which these are
-// channels first .. first + count - 1 (at most 64).
+// channels first .. first + count - 1 (at most a chunk).
 CARDIOGRAD_CLONES
 void drop_channels(const Stream& stream, std::uint32_t threshold, float scale, std::int64_t first,
                    const float* __restrict x, float* __restrict y, std::int64_t rows,

@@ -420,9 +420,6 @@ TEST_F(CpuOps, shapes_that_do_not_fit_are_named) {
               cpu_->permute(a.view(), {0, 0}, y.view());
             }),
             "permute: axes must name each axis of shape [2, 3] once");
-  Floats wide({1, 3}), more({4, 3});
-  EXPECT_EQ(message_of<ShapeError>([&] { cpu_->multiply(wide.view(), wide.view(), more.view()); }),
-            "multiply: shapes [1, 3] and [1, 3] broadcast to less than [4, 3]");
 }
 
 TEST_F(CpuOps, gather_names_the_row_or_start_that_is_out_of_range) {
