@@ -16,8 +16,8 @@ namespace {
 // Shuffling has a stream of its own, apart from the random operations of the forward pass.
 constexpr std::uint32_t shuffle_operation = 0xffffffffU;
 
-// The mapped signal's pages stay resident once touched. Letting go of them now and then keeps a run's
-// memory independent of the data set's size; the page cache still has them.
+// The mapped signal's pages stay resident once touched. Letting go of them now and then keeps a
+// run's memory independent of the data set's size; the page cache still has them.
 constexpr std::int64_t records_between_releases = 1024;
 
 }  // namespace

@@ -60,7 +60,7 @@ std::array<std::size_t, packed_leads> lead_columns(const WfdbHeader& header) {
 
 void check_header(const WfdbHeader& header, int rate) {
   if (header.frequency != rate) {
-    throw InputError(header.path.string() + " is sampled at " + std::to_string(header.frequency) +
+    throw InputError(header.path.string() + " is sampled at " + shortest_number(header.frequency) +
                      " Hz, where " + std::to_string(rate) + " Hz are expected");
   }
   const std::int64_t length = std::int64_t{rate} * packed_seconds;

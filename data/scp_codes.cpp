@@ -112,9 +112,11 @@ class DictParser {
       ++end;
     }
     std::string_view digits = text_.substr(begin, end - begin);
-    if (digits.starts_with('+')) digits.remove_prefix(1);
+    const bool plus = digits.starts_with('+');
+    if (plus) digits.remove_prefix(1);
     double value = 0;
-    if (!parse_number(digits, value) || !std::isfinite(value)) fail("a number");
+    if ((plus && digits.starts_with('-')) || !parse_number(digits, value) || !std::isfinite(value))
+      fail("a number");
     at_ = end;
     return value;
   }

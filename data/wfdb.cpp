@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 
 #include "kernels/error.h"
@@ -168,13 +166,10 @@ void decode(Format, const WfdbHeader& header, const Group& group, const std::byt
   }
 }
 
-// "1000.0" and "100.5", but "100" for whole numbers where `point` is false.
-std::string decimal(double value, bool point) {
-  char text[32];
-  const auto end = std::to_chars(std::begin(text), std::end(text), value).ptr;
-  std::string result(std::begin(text), end);
-  if (point && result.find_first_of(".e") == std::string::npos) result += ".0";
-  return result;
+// As PTB-XL's headers have it: "1000.0".
+std::string with_point(double value) {
+  const std::string text = shortest_number(value);
+  return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
 }
 
 }  // namespace
@@ -210,14 +205,14 @@ void write_wfdb_record(const std::filesystem::path& record, double frequency, do
            "a record's samples must be [length, leads]");
   const std::string name = record.filename().string();
   const std::size_t length = samples.size() / leads.size();
-  std::string header = name + " " + std::to_string(leads.size()) + " " + decimal(frequency, false) +
-                       " " + std::to_string(length) + "\n";
+  std::string header = name + " " + std::to_string(leads.size()) + " " +
+                       shortest_number(frequency) + " " + std::to_string(length) + "\n";
   for (std::size_t lead = 0; lead < leads.size(); ++lead) {
     std::uint32_t sum = 0;
     for (std::size_t at = lead; at < samples.size(); at += leads.size()) {
       sum += static_cast<std::uint32_t>(samples[at]);
     }
-    header += name + ".dat 16 " + decimal(gain, true) + "(0)/mV 16 0 " +
+    header += name + ".dat 16 " + with_point(gain) + "(0)/mV 16 0 " +
               std::to_string(length == 0 ? 0 : samples[lead]) + " " +
               std::to_string(sum & 0xffffU) + " 0 " + leads[lead] + "\n";
   }

@@ -50,6 +50,12 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
   return result;
 }
 
+std::string shortest_number(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return {text.data(), end};
+}
+
 std::string_view nearest(std::string_view word, const std::vector<std::string>& candidates) {
   constexpr std::size_t longest = 64;  // bounds the work on hostile input
   word = word.substr(0, longest);
@@ -68,8 +74,8 @@ std::string_view nearest(std::string_view word, const std::vector<std::string>& 
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates) {
   const std::string_view guess = nearest(word, candidates);
-  return (guess.empty() ? "; " : "; did you mean " + quote(guess) + "? ") + "Known are " +
-         join(candidates);
+  const std::string known = "nown are " + join(candidates);
+  return guess.empty() ? "; k" + known : "; did you mean " + quote(guess) + "? K" + known;
 }
 
 }  // namespace cardiograd

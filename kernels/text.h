@@ -17,11 +17,15 @@ std::string quote(std::string_view text, std::size_t longest = 60);
 // "a, b, c"
 std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
 
+// The shortest decimal that reads back as `value`: "100", "0.1", "1e-07".
+std::string shortest_number(double value);
+
 // The candidate with the smallest Levenshtein distance to `word` (the first of equals), or an empty
 // view where none shares at least half of its letters with it: a wild guess would mislead.
 std::string_view nearest(std::string_view word, const std::vector<std::string>& candidates);
 
-// The sentence's end for an unknown name: "; did you mean "x"? Known are a, b, c".
+// The sentence's end for an unknown name: "; did you mean "x"? Known are a, b, c" or
+// "; known are a, b, c".
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 
 // Reads a whole field as one decimal number, without spaces or a plus sign; false where it is

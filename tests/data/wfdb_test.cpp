@@ -1,8 +1,7 @@
 #include "data/wfdb.h"
 
-#include <gtest/gtest.h>
-
 #include <fstream>
+#include <gtest/gtest.h>
 
 #include "tests/support/temp_folder.h"
 
@@ -99,14 +98,16 @@ TEST(WfdbHeader, ErrorsNameFileAndLine) {
       {"r 1 0\n", "r.hea, line 1: the sampling frequency \"0\" is not above 0"},
       {"r 1 nan\n", "r.hea, line 1: the sampling frequency \"nan\" is no number"},
       {"r 1 100 -5\n", "r.hea, line 1: the number of samples \"-5\" is negative"},
-      {"\nr 2 100 5\nr.dat 16\n", "r.hea, line 2: 2 signals are announced, but 1 signal lines follow"},
+      {"\nr 2 100 5\nr.dat 16\n",
+       "r.hea, line 2: 2 signals are announced, but 1 signal lines follow"},
       {"r 1 100 5\nr.dat 16\nr.dat 16\n",
        "r.hea, line 3: there are more signal lines than the 1 signals that line 1 announces"},
       {"r 1000000000000 100 5\nr.dat 16\n",
        "r.hea, line 1: 1000000000000 signals are announced, but 1 signal lines follow"},
       {"r 1\nr.dat 80\n",
        "r.hea, line 2: the signal format \"80\" is not read; supported are 16 and 212"},
-      {"r 1\nr.dat\n", "r.hea, line 2: the signal format \"\" is not read; supported are 16 and 212"},
+      {"r 1\nr.dat\n",
+       "r.hea, line 2: the signal format \"\" is not read; supported are 16 and 212"},
       {"r 1\nr.dat 16+-3\n",
        "r.hea, line 2: the signal format \"16+-3\" has a number out of range"},
       {"r 1\n../x.dat 16\n",
@@ -122,8 +123,9 @@ TEST(WfdbHeader, ErrorsNameFileAndLine) {
 TEST(WfdbRecord, Format16WithAnOffsetAndMissingSamples) {
   const TempFolder folder;
   folder.write("r.dat", "skip!" + words({1, -2, INT16_MIN, 300, 5, -6}));
-  folder.write("r.hea", "r 2 100 3\nr.dat 16+5 1000/mV 16 0 1 -32762 0 I\n"
-                        "r.dat 16+5 1000/mV 16 0 -2 292 0 II\n");
+  folder.write("r.hea",
+               "r 2 100 3\nr.dat 16+5 1000/mV 16 0 1 -32762 0 I\n"
+               "r.dat 16+5 1000/mV 16 0 -2 292 0 II\n");
   const WfdbRecord record = read_wfdb_record(folder / "r");
   EXPECT_EQ(record.length(), 3);
   EXPECT_EQ(record.samples, (std::vector<std::int16_t>{1, -2, missing_sample, 300, 5, -6}));
@@ -145,8 +147,9 @@ TEST(WfdbRecord, SignalsInSeveralFilesBecomeColumns) {
   const TempFolder folder;
   folder.write("a.dat", words({1, 2, 11, 12}));
   folder.write("b.dat", bytes_of({0x03, 0x00, 0x0d}));
-  folder.write("r.hea", "r 3 100 2\na.dat 16 1 16 0 1 12 0 A\na.dat 16 1 16 0 2 14 0 B\n"
-                        "b.dat 212 1 12 0 3 16 0 C\n");
+  folder.write("r.hea",
+               "r 3 100 2\na.dat 16 1 16 0 1 12 0 A\na.dat 16 1 16 0 2 14 0 B\n"
+               "b.dat 212 1 12 0 3 16 0 C\n");
   EXPECT_EQ(read_wfdb_record(folder / "r").samples,
             (std::vector<std::int16_t>{1, 2, 3, 11, 12, 13}));
 }
@@ -160,23 +163,28 @@ TEST(WfdbRecord, ErrorsNameFileLeadAndBothValues) {
   };
   folder.write("r.dat", words({1, 2, 3}));
   EXPECT_EQ(error("r 1 100 3\nr.dat 16 1 16 0 1 7 0 AVR\n"),
-            root + "/r.hea, line 2: the samples of lead \"AVR\" in r.dat have the checksum 6, but "
-                   "the header says 7; the record is damaged, fetch it again");
+            root +
+                "/r.hea, line 2: the samples of lead \"AVR\" in r.dat have the checksum 6, but "
+                "the header says 7; the record is damaged, fetch it again");
   EXPECT_EQ(error("r 1 100 4\nr.dat 16\n"),
-            root + "/r.dat is truncated: the header's 4 samples of 1 signals take 8 bytes, but the "
-                   "file has 6");
+            root +
+                "/r.dat is truncated: the header's 4 samples of 1 signals take 8 bytes, but the "
+                "file has 6");
   EXPECT_EQ(error("r 1 100 9000000000000000000\nr.dat 16+9000000000000000000\n"),
-            root + "/r.dat is truncated: the header's 9000000000000000000 samples of 1 signals "
-                   "take more than 10^15 bytes, but the file has 6");
+            root +
+                "/r.dat is truncated: the header's 9000000000000000000 samples of 1 signals "
+                "take more than 10^15 bytes, but the file has 6");
   EXPECT_EQ(error("r 1 100 3\nq.dat 16\n"),
             "cannot open " + root + "/q.dat: No such file or directory");
   EXPECT_EQ(error("r 1 100 1\nr.dat 16x3 1 16 0 1 7 0 AVR\n"),
-            root + "/r.hea, line 2: signal \"AVR\" has several samples per frame or a skew, which "
-                   "is not read; resample the record first");
+            root +
+                "/r.hea, line 2: signal \"AVR\" has several samples per frame or a skew, which "
+                "is not read; resample the record first");
   EXPECT_EQ(error("r 2 100 1\nr.dat 16\nr.dat 212\n"),
             root + "/r.hea, line 3: the signals of r.dat have different formats or byte offsets");
-  EXPECT_EQ(error("r 3 100 1\nr.dat 16\nq.dat 16\nr.dat 16\n"),
-            root + "/r.hea, line 4: the signals of r.dat do not stand on lines one after the other");
+  EXPECT_EQ(
+      error("r 3 100 1\nr.dat 16\nq.dat 16\nr.dat 16\n"),
+      root + "/r.hea, line 4: the signals of r.dat do not stand on lines one after the other");
   EXPECT_EQ(error_of([&] { read_wfdb_record(folder / "none"); }),
             "cannot open " + root + "/none.hea: No such file or directory");
 }

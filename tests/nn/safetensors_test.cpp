@@ -1,11 +1,10 @@
 #include "nn/safetensors.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
+#include <numeric>
 #include <signal.h>
 #include <sys/resource.h>
-
-#include <cstring>
-#include <numeric>
 
 #include "tests/support/temp_folder.h"
 
@@ -41,13 +40,14 @@ TEST(Safetensors, EveryDtypeScalarsAndEmptyTensorsComeBack) {
   const std::int16_t i16[] = {-32768, 5};
   const std::int32_t i32[] = {7};
   const std::uint8_t u8[] = {1, 2, 255};
-  write_safetensors(folder / "a", {{"u8", {u8, DType::u8, {3}}},
-                                   {"i16", {i16, DType::i16, {2, 1}}},
-                                   {"bf16", {bf16, DType::bf16, {1, 2}}},
-                                   {"f32", {f32, DType::f32, {3}}},
-                                   {"i32", {i32, DType::i32, {1, 1, 1, 1, 1, 1}}},
-                                   {"f64", {&f64, DType::f64, {}}},
-                                   {"none", {f32, DType::f32, {0, 4}}}},
+  write_safetensors(folder / "a",
+                    {{"u8", {u8, DType::u8, {3}}},
+                     {"i16", {i16, DType::i16, {2, 1}}},
+                     {"bf16", {bf16, DType::bf16, {1, 2}}},
+                     {"f32", {f32, DType::f32, {3}}},
+                     {"i32", {i32, DType::i32, {1, 1, 1, 1, 1, 1}}},
+                     {"f64", {&f64, DType::f64, {}}},
+                     {"none", {f32, DType::f32, {0, 4}}}},
                     {{"key", "value \"quoted\""}});
   const SafetensorsFile file(folder / "a");
   EXPECT_EQ(file.metadata(), (Metadata{{"key", "value \"quoted\""}}));
@@ -84,9 +84,9 @@ TEST(Safetensors, AskingForWhatIsNotThereNamesFileAndTensor) {
 TEST(Safetensors, SixtyFourBitAndMisalignedTensorsAreReadable) {
   const TempFolder folder;
   // The header's length is odd, so the float lies at an odd address.
-  std::string header = "{\"f\":" + tensor("F32", "[1]", "[0,4]") + ",\"n\":" +
-                       tensor("I64", "[1]", "[4,12]") + ",\"m\":" + tensor("I64", "[]", "[12,20]") +
-                       "}";
+  std::string header = "{\"f\":" + tensor("F32", "[1]", "[0,4]") +
+                       ",\"n\":" + tensor("I64", "[1]", "[4,12]") +
+                       ",\"m\":" + tensor("I64", "[]", "[12,20]") + "}";
   if (header.size() % 2 == 0) header += ' ';
   std::string bytes = file_with(header, 20);
   const float f = 1.25F;

@@ -1,15 +1,14 @@
 // A folder for one test's files, removed with everything in it.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 
 #include "kernels/error.h"
 
