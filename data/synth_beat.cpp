@@ -26,9 +26,9 @@ SynthLeads leads_of_patient(SynthRandom& random) {
   SynthLeads leads = dower;
   for (int lead = 0; lead < synth_lead_count; ++lead) {
     const bool limb = lead < 2;
-    const double gain = random.factor(limb ? 0.04 : 0.11);
+    const double gain = random.factor(limb ? 0.04 : 0.09);
     for (double& coefficient : leads[static_cast<std::size_t>(lead)]) {
-      coefficient = coefficient * gain + random.normal(0, limb ? 0.02 : 0.05);
+      coefficient = coefficient * gain + random.normal(0, limb ? 0.02 : 0.04);
     }
   }
   return leads;
@@ -67,7 +67,7 @@ void scale_voltage(SynthBeat& beat, double ventricular, double repolarisation) {
 
 double body_gain(const SynthPlan& plan, SynthRandom& random) {
   const double bmi = plan.weight / (plan.height * plan.height * 1e-4);
-  return std::clamp(random.factor(0.2) * (plan.female ? 0.92 : 1.0) * (1 - 0.012 * (bmi - 25)),
+  return std::clamp(random.factor(0.18) * (plan.female ? 0.92 : 1.0) * (1 - 0.012 * (bmi - 25)),
                     0.62, 1.5);
 }
 
@@ -85,11 +85,11 @@ void settle_voltage(SynthBeat& beat, const SynthLeads& leads, const SynthPlan& p
     scale_voltage(beat, factor, std::sqrt(factor));
   } else if (plan.has("LVH") || plan.has("HVOLT")) {
     const double target =
-        plan.has("LVH") ? 3.0 + 2.3 * plan.severity("LVH") : 3.7 + 0.8 * plan.severity("HVOLT");
-    const double factor = std::clamp(target / std::max(index, 0.5), 1.0, 2.1);
+        plan.has("LVH") ? 3.2 + 2.3 * plan.severity("LVH") : 3.7 + 0.8 * plan.severity("HVOLT");
+    const double factor = std::clamp(target / std::max(index, 0.5), 1.0, 2.4);
     scale_voltage(beat, factor, std::sqrt(factor));
   } else if (!wide) {
-    const double limit = plan.age < 35 ? 3.8 : 3.3;
+    const double limit = plan.age < 35 ? 3.6 : 3.1;
     if (index > limit) scale_voltage(beat, limit / index, std::sqrt(limit / index));
   }
 }

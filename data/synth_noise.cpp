@@ -33,10 +33,10 @@ void add_wander(SynthElectrodes& electrodes, const SynthPlan& plan, double respi
   const double mains_frequency = 50 + random.normal(0, 0.02);
   for (std::vector<float>& signal : electrodes) {
     const double size = plan.baseline_drift * random.factor(0.4);
-    add_sine(signal, 0.022 * size, respiration, breath_phase + random.normal(0, 0.5), rate);
-    add_sine(signal, 0.030 * size, random.uniform(0.04, 0.1), random.phase(), rate);
-    add_sine(signal, 0.018 * size, random.uniform(0.1, 0.22), random.phase(), rate);
-    add_sine(signal, 0.008 * size, random.uniform(0.3, 0.6), random.phase(), rate);
+    add_sine(signal, 0.015 * size, respiration, breath_phase + random.normal(0, 0.5), rate);
+    add_sine(signal, 0.018 * size, random.uniform(0.04, 0.1), random.phase(), rate);
+    add_sine(signal, 0.012 * size, random.uniform(0.1, 0.22), random.phase(), rate);
+    add_sine(signal, 0.006 * size, random.uniform(0.3, 0.6), random.phase(), rate);
     add_sine(signal, mains * random.factor(0.3), mains_frequency,
              mains_phase + random.normal(0, 0.4), rate);
   }
@@ -48,7 +48,7 @@ void add_muscle(SynthElectrodes& electrodes, const SynthPlan& plan, double rate,
   for (int electrode = 0; electrode < synth_electrode_count; ++electrode) {
     std::vector<float>& signal = electrodes[static_cast<std::size_t>(electrode)];
     const double limb = electrode < 3 ? 1.0 : 0.8;
-    const auto size = static_cast<float>(0.0062 * plan.static_noise * limb * random.factor(0.3));
+    const auto size = static_cast<float>(0.0052 * plan.static_noise * limb * random.factor(0.3));
     const Phasor step = std::polar(1.0, 2 * std::numbers::pi * random.uniform(0.1, 0.6) / rate);
     Phasor envelope = std::polar(0.4, random.phase());
     float before = 0;

@@ -101,8 +101,8 @@ void right_bundle_block(SynthShape& shape, double severity, bool complete) {
     shape.basal.dipole = shape.basal.dipole * 0.85;
   } else {
     shape.added.push_back(
-        {Dipole{-0.36, -0.06, -0.46} * (0.65 + 0.5 * severity), 0.043, 0.0095, 0.0135});
-    shape.t.dipole[2] += 0.07;
+        {Dipole{-0.40, -0.06, -0.50} * (0.75 + 0.5 * severity), 0.044, 0.0105, 0.0140});
+    shape.t.dipole[2] += 0.11;
   }
 }
 
@@ -128,14 +128,14 @@ double frontal_angle(const Dipole& dipole) {
 }
 
 void slow_conduction(SynthShape& shape, double severity) {
-  const double slow = 1.3 + 0.4 * severity;
+  const double slow = 1.36 + 0.4 * severity;
   for (SynthWave* wave : {&shape.septal, &shape.main, &shape.basal}) {
     wave->rise *= slow;
     wave->fall *= slow;
     wave->centre *= slow;
   }
-  shape.added.push_back({shape.main.dipole * (0.32 + 0.2 * severity), 0.034 * slow, 0.009, 0.012});
-  shape.t.dipole = shape.t.dipole + shape.main.dipole * (-0.05 - 0.08 * severity);
+  shape.added.push_back({shape.main.dipole * (0.34 + 0.22 * severity), 0.028 * slow, 0.012, 0.015});
+  shape.t.dipole = shape.t.dipole + shape.main.dipole * (-0.08 - 0.10 * severity);
 }
 
 void pre_excitation(SynthShape& shape, double severity) {
@@ -150,7 +150,7 @@ void pre_excitation(SynthShape& shape, double severity) {
 }  // namespace
 
 void apply_conduction(SynthShape& shape, const SynthPlan& plan, SynthRandom& random) {
-  if (plan.has("1AVB")) shape.pr = 0.215 + 0.09 * plan.severity("1AVB") + random.uniform(0, 0.015);
+  if (plan.has("1AVB")) shape.pr = 0.235 + 0.10 * plan.severity("1AVB") + random.uniform(0, 0.015);
   if (plan.has("2AVB")) shape.pr = 0.20;
   if (plan.has("LAFB")) {
     const double target = -52 - 23 * random.uniform();
@@ -201,7 +201,7 @@ void apply_repolarisation(SynthShape& shape, const SynthPlan& plan, SynthRandom&
     shape.t.dipole = shape.t.dipole + wall * -(0.03 + 0.19 * severity);
   }
   if (const double severity = plan.severity("NDT"); severity > 0) {
-    shape.t.dipole = shape.t.dipole * (0.62 - 0.5 * severity) +
+    shape.t.dipole = shape.t.dipole * (0.55 - 0.5 * severity) +
                      Dipole{-0.05 * severity, random.normal(0, 0.02), random.normal(0, 0.02)};
   }
   if (const double severity = plan.severity("NST_"); severity > 0) {
@@ -256,7 +256,7 @@ void apply_hypertrophy(SynthShape& shape, const SynthPlan& plan, SynthRandom& ra
   }
   if (const double severity = plan.severity("LAO/LAE"); severity > 0) {
     shape.left_atrium.dipole =
-        shape.left_atrium.dipole * (1.3 + 0.8 * severity) + Dipole{0, 0, 0.05 * severity};
+        shape.left_atrium.dipole * (1.5 + 0.9 * severity) + Dipole{0, 0, 0.05 * severity};
     shape.left_atrium.centre += 0.014 + 0.016 * severity;
   }
   if (const double severity = plan.severity("RAO/RAE"); severity > 0) {

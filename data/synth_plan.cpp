@@ -23,7 +23,7 @@ struct Mixture {
   bool norm, mi, sttc, cd, hyp;
 };
 constexpr std::array<Mixture, 20> mixtures{{
-    {41.6, true, false, false, false, false}, {1.9, true, false, false, true, false},
+    {41.6, true, false, false, false, false}, {1.2, true, false, false, true, false},
     {0.1, true, false, true, false, false},   {11.6, false, true, false, false, false},
     {11.0, false, false, true, false, false}, {7.8, false, false, false, true, false},
     {2.5, false, false, false, false, true},  {6.0, false, true, false, true, false},
@@ -63,18 +63,18 @@ constexpr std::array<Weighted, 13> st_t_changes{{{"NDT", 1829},
                                                  {"EL", 97},
                                                  {"ISCAN", 44}}};
 constexpr std::array<Weighted, 11> conduction{{{"LAFB", 1500},
-                                               {"IRBBB", 900},
-                                               {"1AVB", 720},
+                                               {"IRBBB", 800},
+                                               {"1AVB", 460},
                                                {"IVCD", 700},
-                                               {"CRBBB", 542},
-                                               {"CLBBB", 536},
+                                               {"CRBBB", 650},
+                                               {"CLBBB", 640},
                                                {"LPFB", 177},
                                                {"WPW", 80},
                                                {"ILBBB", 77},
                                                {"3AVB", 16},
                                                {"2AVB", 14}}};
 // What goes with a tracing that is called normal all the same.
-constexpr std::array<Weighted, 3> mild_conduction{{{"IRBBB", 55}, {"1AVB", 20}, {"IVCD", 25}}};
+constexpr std::array<Weighted, 3> mild_conduction{{{"IRBBB", 60}, {"1AVB", 20}, {"IVCD", 20}}};
 constexpr std::array<Weighted, 5> hypertrophy{
     {{"LVH", 2137}, {"LAO/LAE", 427}, {"RVH", 126}, {"RAO/RAE", 99}, {"SEHYP", 30}}};
 constexpr std::array<Weighted, 3> strain{{{"ISC_", 55}, {"NDT", 25}, {"ISCAL", 20}}};
@@ -97,7 +97,8 @@ std::string_view pick(SynthRandom& random, std::span<const Weighted> items) {
 // then.
 void add_diagnosis(SynthPlan& plan, SynthRandom& random, std::string_view code) {
   if (plan.has(code)) return;
-  const double severity = random.chance(0.1) ? random.uniform(0.1, 0.4) : random.uniform(0.4, 1.0);
+  const double severity =
+      random.chance(0.07) ? random.uniform(0.15, 0.5) : random.uniform(0.5, 1.0);
   const double certainty = severity + random.normal(0, 0.12);
   int likelihood = 100;
   if (code != "1AVB" && code != "CLBBB" && code != "CRBBB" && code != "NDT") {
@@ -113,7 +114,7 @@ void add_unrated(SynthPlan& plan, std::string_view code, double severity) {
 
 void choose_conduction(SynthPlan& plan, SynthRandom& random, bool with_norm) {
   if (with_norm) {
-    plan.findings.push_back({pick(random, mild_conduction), 100, random.uniform(0.3, 0.7)});
+    plan.findings.push_back({pick(random, mild_conduction), 100, random.uniform(0.4, 0.8)});
     return;
   }
   const std::string_view first = pick(random, conduction);

@@ -46,7 +46,7 @@ std::string scp_codes(const SynthPlan& plan) {
   std::string text = "{";
   for (const SynthFinding& finding : plan.findings) {
     if (text.size() > 1) text += ", ";
-    text += "'" + std::string(finding.code) + "': " + one_decimal(finding.likelihood);
+    text.append("'").append(finding.code).append("': ").append(one_decimal(finding.likelihood));
   }
   return text + "}";
 }
