@@ -111,13 +111,13 @@ std::string compare_operand(const Operand& operand, DType floating, const BoundO
 
 Values uniform(double low, double high) {
   return [=](std::int64_t count, std::uint64_t seed) {
-    return uniform_values(count, low, high, seed);
+    return testing::uniform_values(count, low, high, seed);
   };
 }
 
 Values off_zero() {
   return [](std::int64_t count, std::uint64_t seed) {
-    std::vector<double> values = uniform_values(count, -0.95, 0.95, seed);
+    std::vector<double> values = testing::uniform_values(count, -0.95, 0.95, seed);
     for (double& value : values) {
       value = static_cast<float>(value < 0.0 ? value - 0.05 : value + 0.05);
     }
@@ -127,7 +127,7 @@ Values off_zero() {
 
 Values whole(int low, int high) {
   return [=](std::int64_t count, std::uint64_t seed) {
-    std::vector<double> values = uniform_values(count, low, high + 1.0, seed);
+    std::vector<double> values = testing::uniform_values(count, low, high + 1.0, seed);
     for (double& value : values) value = std::min(std::floor(value), static_cast<double>(high));
     return values;
   };
@@ -289,8 +289,8 @@ OperandValues make_inputs(const OperationCase& operation_case, bool round_derive
   OperandValues inputs;
   for (const Operand& operand : operation_case.operands) {
     if (!is_filled(operand.role) || !operand.values) continue;
-    inputs[operand.name] =
-        operand.values(operand.dims.numel(), seed_of(operation_case.name + "/" + operand.name));
+    inputs[operand.name] = operand.values(
+        operand.dims.numel(), testing::seed_of(operation_case.name + "/" + operand.name));
   }
   if (!operation_case.prepare) return inputs;
   // The operands of the preparing call: derived ones without values are its outputs.

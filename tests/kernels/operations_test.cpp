@@ -14,7 +14,7 @@ namespace cardiograd {
 namespace {
 
 // (device as make_backend takes it, Backend's method)
-class Operations : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
+class Operations : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
 TEST_P(Operations, AgreesWithReference) {
   const auto& [device, method] = GetParam();
@@ -37,8 +37,9 @@ std::vector<std::string> methods() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, Operations,
-                         testing::Combine(testing::Values("cpu"), testing::ValuesIn(methods())),
-                         [](const testing::TestParamInfo<Operations::ParamType>& parameter) {
+                         ::testing::Combine(::testing::Values("cpu"),
+                                            ::testing::ValuesIn(methods())),
+                         [](const ::testing::TestParamInfo<Operations::ParamType>& parameter) {
                            return std::get<1>(parameter.param);
                          });
 

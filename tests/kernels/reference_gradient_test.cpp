@@ -113,7 +113,7 @@ std::vector<OperationCase> bce_gradients() {
   return result;
 }
 
-class ReferenceGradient : public testing::TestWithParam<std::string> {};
+class ReferenceGradient : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ReferenceGradient, IsThatOfItsForward) {
   ReferenceBackend reference;
@@ -137,8 +137,8 @@ std::vector<std::string> differentiable() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, ReferenceGradient, testing::ValuesIn(differentiable()),
-                         [](const testing::TestParamInfo<std::string>& parameter) {
+INSTANTIATE_TEST_SUITE_P(Each, ReferenceGradient, ::testing::ValuesIn(differentiable()),
+                         [](const ::testing::TestParamInfo<std::string>& parameter) {
                            return parameter.param;
                          });
 

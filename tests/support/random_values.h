@@ -7,7 +7,7 @@
 
 #include "kernels/philox.h"
 
-namespace cardiograd {
+namespace cardiograd::testing {
 
 // A seed from a name (64-bit FNV-1a), so that each test and operand draws values of its own.
 inline std::uint64_t seed_of(std::string_view name) {
@@ -32,4 +32,4 @@ inline std::vector<double> uniform_values(std::int64_t count, double low, double
   return values;
 }
 
-}  // namespace cardiograd
+}  // namespace cardiograd::testing
