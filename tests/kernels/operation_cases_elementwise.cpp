@@ -262,7 +262,8 @@ std::vector<OperationCase> permute_cases() {
       std::string axes;
       for (const int axis : permutation.axes) {
         y.push_back(permutation.x[axis]);
-        axes += " " + std::to_string(axis);
+        axes += ' ';
+      axes += std::to_string(axis);
       }
       OperationCase each{
           std::string(name_of(dtype)) + " " + permutation.x.to_string() + " axes" + axes,
