@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iomanip>
+#include <sstream>
 #include <type_traits>
 
 #include "tests/reference/reference_backend.h"
@@ -24,19 +26,25 @@ unsigned char poison_of(DType dtype) { return dtype == DType::u8 ? 0xEE : 0xFF; 
 
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
+std::string text_of(double value) {
+  std::ostringstream text;
+  text << std::setprecision(9) << value;
+  return text.str();
+}
+
 std::string compare_exactly(const std::vector<double>& actual, const std::vector<double>& expected,
                             const std::vector<bool>& decided) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
     if ((decided.empty() || decided[i]) && !same(actual[i], expected[i])) {
-      return "element " + std::to_string(i) + " is " + std::to_string(actual[i]) + ", expected " +
-             std::to_string(expected[i]);
+      return "element " + std::to_string(i) + " is " + text_of(actual[i]) + ", expected " +
+             text_of(expected[i]);
     }
   }
   return "";
 }
 
 std::string compare_closely(const std::vector<double>& actual, const std::vector<double>& expected,
-                            const Tolerance& tolerance) {
+                            const Tolerance& tolerance, double noise) {
   double error = 0.0;
   double size = 0.0;
   double largest_error = 0.0;
@@ -46,8 +54,8 @@ std::string compare_closely(const std::vector<double>& actual, const std::vector
     if (same(actual[i], expected[i]) && !std::isfinite(expected[i])) continue;
     const double difference = std::fabs(actual[i] - expected[i]);
     if (!std::isfinite(difference)) {
-      return "element " + std::to_string(i) + " is " + std::to_string(actual[i]) + ", expected " +
-             std::to_string(expected[i]);
+      return "element " + std::to_string(i) + " is " + text_of(actual[i]) + ", expected " +
+             text_of(expected[i]);
     }
     error += difference * difference;
     size += expected[i] * expected[i];
@@ -62,10 +70,10 @@ std::string compare_closely(const std::vector<double>& actual, const std::vector
   const bool close =
       size > 0.0 ? error <= tolerance.nmse * size && largest_error <= tolerance.max_error * largest
                  : error <= 1e-12 * count;
-  if (close) return "";
-  return "NMSE " + std::to_string(size > 0.0 ? error / size : error) + "; the worst is element " +
-         std::to_string(worst) + ": " + std::to_string(actual[worst]) + ", expected " +
-         std::to_string(expected[worst]);
+  if (close || largest_error <= noise) return "";
+  return "NMSE " + text_of(size > 0.0 ? error / size : error) + "; the worst is element " +
+         std::to_string(worst) + ": " + text_of(actual[worst]) + ", expected " +
+         text_of(expected[worst]);
 }
 
 struct Expected {
@@ -104,7 +112,7 @@ std::string compare_operand(const Operand& operand, DType floating, const BoundO
   }
   const bool exact = operand.exact || !is_floating(operand.dtype.value_or(floating));
   return exact ? compare_exactly(actual, entry.values, entry.decided)
-               : compare_closely(actual, entry.values, tolerance);
+               : compare_closely(actual, entry.values, tolerance, operand.noise);
 }
 
 }  // namespace

@@ -148,7 +148,7 @@ TEST(PlantedError, InOneElementIsSeen) {
 
 TEST(PlantedError, InOneIndexIsSeen) {
   EXPECT_NE(first_check("max_pool1d_forward", Fault::wrong_element)
-                .find("index element 0 is 1.000000, expected 0.000000"),
+                .find("index element 0 is 1, expected 0"),
             std::string::npos)
       << first_check("max_pool1d_forward", Fault::wrong_element);
 }
