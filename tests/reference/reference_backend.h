@@ -1,4 +1,5 @@
 // The oracle: every operation as the plain loops of its definition, in float64. Slow on purpose.
+// Not final: tests derive from it to plant errors.
 #pragma once
 
 #include <memory>
@@ -9,7 +10,7 @@
 
 namespace cardiograd {
 
-class ReferenceBackend final : public Backend {
+class ReferenceBackend : public Backend {
  public:
   std::string name() const override;
   DType default_dtype() const override;
