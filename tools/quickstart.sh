@@ -97,11 +97,11 @@ step() {
 trainer=$project_root/build/$preset/trainer
 cardiograd=$project_root/build/$preset/cardiograd
 
+# An interrupted run must not leave half a data set under the final name.
 synthesize() {
-  # An interrupted run must not leave half a data set under the final name.
-  rm -rf "$root.partial"
-  "$cardiograd" synth --out "$root.partial" --records "$records" --rate 100
-  mv "$root.partial" "$root"
+  rm -rf "$root.partial" &&
+    "$cardiograd" synth --out "$root.partial" --records "$records" --rate 100 &&
+    mv "$root.partial" "$root"
 }
 
 if ((install)); then step "install what is missing" tools/install_deps.sh; fi
