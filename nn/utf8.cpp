@@ -46,13 +46,16 @@ std::size_t code_points(std::string_view text) {
   return count;
 }
 
-std::string_view first_code_points(std::string_view text, std::size_t count) {
+std::string shortened(std::string_view text, std::size_t longest) {
+  std::string valid = valid_utf8(text);
+  if (code_points(valid) <= longest) return valid;
+  std::size_t kept = longest - 1;
   std::size_t at = 0;
-  while (at < text.size() && (count > 0 || continues(text[at]))) {
-    count -= !continues(text[at]);
+  while (kept > 0 || continues(valid[at])) {
+    kept -= !continues(valid[at]);
     ++at;
   }
-  return text.substr(0, at);
+  return valid.substr(0, at) + "…";
 }
 
 }  // namespace cardiograd

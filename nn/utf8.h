@@ -13,7 +13,8 @@ std::string valid_utf8(std::string_view text);
 // Number of code points of well-formed UTF-8.
 std::size_t code_points(std::string_view text);
 
-// The first `count` code points of well-formed UTF-8.
-std::string_view first_code_points(std::string_view text, std::size_t count);
+// The text made well-formed; when it is longer than `longest` code points (at least 1), it is cut
+// and ends with an ellipsis.
+std::string shortened(std::string_view text, std::size_t longest);
 
 }  // namespace cardiograd

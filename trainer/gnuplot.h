@@ -1,0 +1,29 @@
+// gnuplot as a process: a script goes in through a pipe, a picture comes back through another.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace cardiograd {
+
+// Base size in points; a PNG has one and a half times as many pixels.
+struct PictureSize {
+  int width = 900;
+  int height = 640;
+};
+
+// Runs `script` and writes the picture to `path`, whole or not at all. The ending of `path` chooses
+// the format: .png or .svg, anything else throws InputError. Throws DeviceError that names the
+// package when gnuplot is not installed, Error with gnuplot's own words when it fails.
+void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
+                       std::string_view script);
+
+// Any text as a literal of gnuplot's language: single quotes, in which it neither expands nor
+// escapes anything. Control characters, backquotes and broken UTF-8 are replaced.
+std::string gnuplot_quote(std::string_view text);
+
+// A number as gnuplot reads it; what is not finite becomes a hole in the curve.
+std::string gnuplot_number(double value);
+
+}  // namespace cardiograd
