@@ -2,7 +2,6 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <omp.h>
 #include <sys/mman.h>
 
@@ -18,6 +17,8 @@ namespace {
 
 constexpr std::size_t smallest_block = 64;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+// No process has more address space; beyond it lie sizes whose rounding would overflow.
+constexpr std::size_t largest_block = std::size_t{1} << 47;
 
 // Null when there is no memory.
 void* system_allocate(std::size_t size) {
@@ -36,8 +37,7 @@ BlockCache::~BlockCache() { release(); }
 
 std::size_t BlockCache::block_size(std::size_t bytes) {
   if (bytes <= smallest_block) return smallest_block;
-  // The top size classes would overflow; such a request cannot be met anyway.
-  if (bytes > std::numeric_limits<std::size_t>::max() / 4) return bytes;
+  if (bytes > largest_block) return bytes;
   const std::size_t power = std::bit_floor(bytes - 1);
   const std::size_t step = power / 4 < smallest_block ? smallest_block : power / 4;
   return (bytes + step - 1) / step * step;
@@ -51,7 +51,7 @@ void* BlockCache::allocate(std::size_t bytes) {
     data = found->second.back();
     found->second.pop_back();
     kept_bytes_ -= size;
-  } else if (size <= std::numeric_limits<std::size_t>::max() / 4) {
+  } else if (size <= largest_block) {
     data = system_allocate(size);
     if (data == nullptr) {
       release_locked();
