@@ -84,8 +84,8 @@ PackedInfo read_packed_info(const Metadata& metadata, const std::string& where) 
   if (required(metadata, "format", where) != format_name) {
     throw InputError(where + " is no packed data set; make one with cardiograd prepare");
   }
-  if (const std::string& version = required(metadata, "version", where);
-      version != format_version) {
+  const std::string version = required(metadata, "version", where);
+  if (version != format_version) {
     throw InputError(where + " is a packed data set of version " + quote(version) +
                      ", but this program reads version " + format_version +
                      "; make it again with cardiograd prepare");
