@@ -1,5 +1,5 @@
-// conv1d: our own kernels where they apply, oneDNN for groups and for the data gradient of strided
-// convolutions.
+// conv1d: our own kernels where they apply, oneDNN for groups (but depthwise) and for the data
+// gradient of strided convolutions.
 #include "kernels/cpu/checks.h"
 #include "kernels/cpu/conv1d_direct.h"
 #include "kernels/cpu/conv1d_shape.h"

@@ -1,7 +1,6 @@
 #include "kernels/cpu/conv1d_direct.h"
 
 #include <algorithm>
-#include <cstring>
 #include <omp.h>
 
 #include "kernels/cpu/simd.h"
@@ -62,29 +61,19 @@ WindowRows windows(const Conv1dShape& shape, const float* data, std::int64_t row
   return {data, rows, shape.spec.stride * step_stride, shape.kernel, tap_stride, shape.inputs};
 }
 
-// Weights and bias as the kernels read them, and one tile of output and of padded input a thread.
-class ForwardPlan {
+// The input of a convolution, tile by tile of its output.
+class TiledInput {
  public:
-  ForwardPlan(BlockCache& blocks, const Conv1dShape& shape, const PanelSource& weight,
-              const float* bias, std::int64_t tile)
+  TiledInput(BlockCache& blocks, const Conv1dShape& shape, std::int64_t tile)
       : shape_(shape),
-        simd_(simd_kernels()),
         tile_(tile),
-        columns_(round_up(shape.outputs, simd_.lanes)),
-        span_steps_((tile - 1) * shape.spec.stride + reach(shape)),
-        panels_(blocks, as_count(shape.kernel * shape.inputs * columns_)),
-        bias_(blocks, as_count(columns_)),
-        tiles_(blocks, as_count(omp_get_max_threads() * tile * columns_)),
-        spans_(blocks, as_count(omp_get_max_threads() * span_steps_ * shape.inputs)) {
-    simd_.pack_panels(weight, panels_.data());
-    std::fill_n(bias_.data(), columns_, 0.0F);
-    if (bias != nullptr) std::copy_n(bias, shape.outputs, bias_.data());
-  }
+        span_count_(((tile - 1) * shape.spec.stride + reach(shape)) * shape.inputs),
+        spans_(blocks, as_count(omp_get_max_threads() * span_count_)) {}
 
-  // sink(record, first output step, steps, values, stride of values) for every tile of
+  // body(record, first output step, steps, what the first one sees) for every tile of
   // `used_length` output steps, from many threads.
-  template <class Sink>
-  void run(const float* x, std::int64_t used_length, const Sink& sink) const {
+  template <class Body>
+  void run(const float* x, std::int64_t used_length, const Body& body) const {
     const std::int64_t tiles = (used_length + tile_ - 1) / tile_;
     const std::int64_t items = shape_.records * tiles;
 #pragma omp parallel for schedule(static)
@@ -92,17 +81,9 @@ class ForwardPlan {
       const std::int64_t record = item / tiles;
       const std::int64_t first = item % tiles * tile_;
       const std::int64_t steps = std::min(tile_, used_length - first);
-      float* values = tiles_.data() + omp_get_thread_num() * tile_ * columns_;
-      const float* input = span(x + record * shape_.length * shape_.inputs, first, steps);
-      sink(record, first, steps, values, columns_, [&](float* out, std::int64_t stride) {
-        simd_.multiply_windows(windows(shape_, input, steps, shape_.inputs), panels_.data(),
-                               shape_.outputs, bias_.data(), out, stride);
-      });
+      body(record, first, steps, span(x + record * shape_.length * shape_.inputs, first, steps));
     }
   }
-
-  bool whole_columns() const { return columns_ == shape_.outputs; }
-  const SimdKernels& simd() const { return simd_; }
 
  private:
   // The input steps of `steps` outputs from `first`: in place, or copied between zeros where they
@@ -111,7 +92,7 @@ class ForwardPlan {
     const std::int64_t begin = first * shape_.spec.stride - shape_.spec.padding;
     const std::int64_t count = (steps - 1) * shape_.spec.stride + reach(shape_);
     if (begin >= 0 && begin + count <= shape_.length) return record + begin * shape_.inputs;
-    float* copy = spans_.data() + omp_get_thread_num() * span_steps_ * shape_.inputs;
+    float* copy = spans_.data() + omp_get_thread_num() * span_count_;
     const std::int64_t from = std::clamp<std::int64_t>(begin, 0, shape_.length);
     const std::int64_t to = std::clamp<std::int64_t>(begin + count, from, shape_.length);
     float* end = std::fill_n(copy, std::min(from - begin, count) * shape_.inputs, 0.0F);
@@ -121,35 +102,115 @@ class ForwardPlan {
   }
 
   const Conv1dShape& shape_;
+  std::int64_t tile_;
+  std::int64_t span_count_;
+  BlockScratch<float> spans_;
+};
+
+// Weights and bias as the kernels read them, and one tile of output a thread.
+class DenseForward {
+ public:
+  DenseForward(BlockCache& blocks, const Conv1dShape& shape, const PanelSource& weight,
+               const float* bias, std::int64_t tile)
+      : shape_(shape),
+        simd_(simd_kernels()),
+        tile_(tile),
+        columns_(round_up(shape.outputs, simd_.lanes)),
+        input_(blocks, shape, tile),
+        panels_(blocks, as_count(shape.kernel * shape.inputs * columns_)),
+        bias_(blocks, as_count(columns_)),
+        tiles_(blocks, as_count(omp_get_max_threads() * tile * columns_)) {
+    simd_.pack_panels(weight, panels_.data());
+    std::fill_n(bias_.data(), columns_, 0.0F);
+    if (bias != nullptr) std::copy_n(bias, shape.outputs, bias_.data());
+  }
+
+  // sink(record, first output step, steps, values) for every tile; values are rows of
+  // value_stride() floats.
+  template <class Sink>
+  void run(const float* x, std::int64_t used_length, const Sink& sink) const {
+    input_.run(
+        x, used_length,
+        [&](std::int64_t record, std::int64_t first, std::int64_t steps, const float* input) {
+          float* values = tiles_.data() + omp_get_thread_num() * tile_ * columns_;
+          multiply(input, steps, values);
+          sink(record, first, steps, values);
+        });
+  }
+
+  // Straight to y, which must need no padding.
+  void run_in_place(const float* x, float* y) const {
+    input_.run(
+        x, shape_.output_length,
+        [&](std::int64_t record, std::int64_t first, std::int64_t steps, const float* input) {
+          multiply(input, steps, y + (record * shape_.output_length + first) * columns_);
+        });
+  }
+
+  std::int64_t value_stride() const { return columns_; }
+  const SimdKernels& simd() const { return simd_; }
+
+ private:
+  void multiply(const float* input, std::int64_t steps, float* out) const {
+    simd_.multiply_windows(windows(shape_, input, steps, shape_.inputs), panels_.data(),
+                           shape_.outputs, bias_.data(), out, columns_);
+  }
+
+  const Conv1dShape& shape_;
   const SimdKernels& simd_;
   std::int64_t tile_;
   std::int64_t columns_;
-  std::int64_t span_steps_;
+  TiledInput input_;
   BlockScratch<float> panels_;
   BlockScratch<float> bias_;
   BlockScratch<float> tiles_;
-  BlockScratch<float> spans_;
 };
 
 constexpr std::int64_t tile_steps = 96;
 
 void convolve(BlockCache& blocks, const Conv1dShape& shape, const PanelSource& weight,
               const float* x, const float* bias, float* y) {
-  const ForwardPlan plan(blocks, shape, weight, bias, tile_steps);
-  const bool in_place = plan.whole_columns();
+  const DenseForward plan(blocks, shape, weight, bias, tile_steps);
+  if (plan.value_stride() == shape.outputs) {
+    plan.run_in_place(x, y);
+    return;
+  }
   plan.run(x, shape.output_length,
-           [&](std::int64_t record, std::int64_t first, std::int64_t steps, float* values,
-               std::int64_t stride, const auto& multiply) {
+           [&](std::int64_t record, std::int64_t first, std::int64_t steps, const float* values) {
              float* out = y + (record * shape.output_length + first) * shape.outputs;
-             if (in_place) {
-               multiply(out, shape.outputs);
-               return;
-             }
-             multiply(values, stride);
              for (std::int64_t t = 0; t < steps; ++t) {
-               std::copy_n(values + t * stride, shape.outputs, out + t * shape.outputs);
+               std::copy_n(values + t * plan.value_stride(), shape.outputs,
+                           out + t * shape.outputs);
              }
            });
+}
+
+// Depthwise over whole vectors of channels.
+bool is_depthwise(const Conv1dShape& shape) {
+  return shape.spec.groups == shape.inputs && shape.inputs == shape.outputs &&
+         shape.inputs % simd_kernels().lanes == 0;
+}
+
+// Depthwise: every channel by itself. weight: the first tap's row, weight_stride to the next.
+WindowRows channel_windows(const Conv1dShape& shape, const float* input, std::int64_t steps) {
+  return {input,
+          steps,
+          shape.spec.stride * shape.inputs,
+          shape.kernel,
+          shape.spec.dilation * shape.inputs,
+          shape.inputs};
+}
+
+void convolve_channels(BlockCache& blocks, const Conv1dShape& shape, const float* weight,
+                       std::int64_t weight_stride, const float* x, const float* bias, float* y) {
+  const TiledInput input(blocks, shape, tile_steps);
+  const SimdKernels& simd = simd_kernels();
+  input.run(x, shape.output_length,
+            [&](std::int64_t record, std::int64_t first, std::int64_t steps, const float* from) {
+              simd.multiply_channels(channel_windows(shape, from, steps), weight, weight_stride,
+                                     bias,
+                                     y + (record * shape.output_length + first) * shape.outputs);
+            });
 }
 
 // One weight gradient a chunk of the batch, and what a thread needs to compute it.
@@ -159,7 +220,8 @@ class WeightGradient {
       : shape_(shape),
         simd_(simd_kernels()),
         columns_(round_up(shape.outputs, simd_.lanes)),
-        size_((shape.kernel * shape.inputs + 1) * columns_),
+        rows_(shape.kernel * shape.inputs / shape.spec.groups),
+        size_((rows_ + 1) * columns_),
         margin_(margin),
         chunks_(std::clamp<std::int64_t>(largest_partial / size_, 1,
                                          std::min<std::int64_t>(64, shape.records))),
@@ -192,9 +254,15 @@ class WeightGradient {
     }
   }
 
-  // gradient += what this record adds. dy: rows of dy_stride floats, columns padded.
+  // gradient += what this record adds. dy: rows of dy_stride floats, columns padded; depthwise, of
+  // as many floats as there are channels.
   void add(const float* x, const float* dy, std::int64_t dy_stride, float* gradient) const {
     const float* input = padded(x);
+    if (shape_.spec.groups > 1) {
+      simd_.accumulate_channels(channel_windows(shape_, input, shape_.output_length), dy, gradient,
+                                columns_);
+      return;
+    }
     const std::int64_t step = shape_.spec.stride * shape_.inputs;
     const bool dense = shape_.spec.dilation == 1;
     const std::int64_t rows = dense ? shape_.kernel * shape_.inputs : shape_.inputs;
@@ -219,10 +287,9 @@ class WeightGradient {
 
   // Inside the parallel region: every element is the sum over the chunks in their order.
   void add_chunks(float* dweight, float* dbias) const {
-    const std::int64_t rows = shape_.kernel * shape_.inputs;
 #pragma omp for schedule(static)
-    for (std::int64_t row = 0; row <= rows; ++row) {
-      float* out = row < rows ? dweight + row * shape_.outputs : dbias;
+    for (std::int64_t row = 0; row <= rows_; ++row) {
+      float* out = row < rows_ ? dweight + row * shape_.outputs : dbias;
       if (out == nullptr) continue;
       std::copy_n(partial_.data() + row * columns_, shape_.outputs, out);
       for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) {
@@ -237,6 +304,7 @@ class WeightGradient {
   const Conv1dShape& shape_;
   const SimdKernels& simd_;
   std::int64_t columns_;
+  std::int64_t rows_;
   std::int64_t size_;
   std::int64_t margin_;
   std::int64_t chunks_;
@@ -249,33 +317,43 @@ class WeightGradient {
 
 }  // namespace
 
-bool Conv1dShape::operator==(const Conv1dShape& other) const {
-  return records == other.records && length == other.length && inputs == other.inputs &&
-         kernel == other.kernel && outputs == other.outputs && spec.stride == other.spec.stride &&
-         spec.padding == other.spec.padding && spec.dilation == other.spec.dilation &&
-         spec.groups == other.spec.groups;
+bool direct_forward_fits(const Conv1dShape& shape) {
+  return shape.spec.groups == 1 || is_depthwise(shape);
 }
 
-bool direct_forward_fits(const Conv1dShape& shape) { return shape.spec.groups == 1; }
-
 bool direct_backward_data_fits(const Conv1dShape& shape) {
+  return direct_forward_fits(shape) && shape.spec.stride == 1;
+}
+
+bool direct_relu_pool_forward_fits(const Conv1dShape& shape) { return shape.spec.groups == 1; }
+
+bool direct_relu_pool_backward_fits(const Conv1dShape& shape) {
   return shape.spec.groups == 1 && shape.spec.stride == 1;
 }
 
 void direct_forward(BlockCache& blocks, const Conv1dShape& shape, const float* x,
                     const float* weight, const float* bias, float* y) {
-  convolve(blocks, shape, forward_weights(shape, weight), x, bias, y);
+  if (shape.spec.groups > 1) {
+    convolve_channels(blocks, shape, weight, shape.outputs, x, bias, y);
+  } else {
+    convolve(blocks, shape, forward_weights(shape, weight), x, bias, y);
+  }
 }
 
 void direct_backward_data(BlockCache& blocks, const Conv1dShape& shape, const float* dy,
                           const float* weight, float* dx) {
-  convolve(blocks, mirrored(shape), mirrored_weights(shape, weight), dy, nullptr, dx);
+  if (shape.spec.groups > 1) {
+    convolve_channels(blocks, mirrored(shape), weight + (shape.kernel - 1) * shape.outputs,
+                      -shape.outputs, dy, nullptr, dx);
+  } else {
+    convolve(blocks, mirrored(shape), mirrored_weights(shape, weight), dy, nullptr, dx);
+  }
 }
 
 void direct_backward_weight(BlockCache& blocks, const Conv1dShape& shape, const float* x,
                             const float* dy, float* dweight, float* dbias) {
   const WeightGradient plan(blocks, shape, 0);
-  const bool in_place = plan.columns() == shape.outputs;
+  const bool in_place = shape.spec.groups > 1 || plan.columns() == shape.outputs;
   plan.run(dweight, dbias,
            [&](std::int64_t record, float* gradient, float* bias_gradient, float* rows) {
              const float* input = x + record * shape.length * shape.inputs;
@@ -295,15 +373,13 @@ void direct_backward_weight(BlockCache& blocks, const Conv1dShape& shape, const 
 void direct_relu_pool_forward(BlockCache& blocks, const Conv1dShape& shape, std::int64_t pool,
                               const float* x, const float* weight, const float* bias, float* y,
                               std::uint8_t* winner) {
-  const ForwardPlan plan(blocks, shape, forward_weights(shape, weight), bias,
-                         round_up(tile_steps, pool));
+  const DenseForward plan(blocks, shape, forward_weights(shape, weight), bias,
+                          round_up(tile_steps, pool));
   const std::int64_t pooled = shape.output_length / pool;
   plan.run(x, pooled * pool,
-           [&](std::int64_t record, std::int64_t first, std::int64_t steps, float* values,
-               std::int64_t stride, const auto& multiply) {
-             multiply(values, stride);
+           [&](std::int64_t record, std::int64_t first, std::int64_t steps, const float* values) {
              const std::int64_t at = (record * pooled + first / pool) * shape.outputs;
-             plan.simd().relu_pool(values, stride, steps / pool, pool, shape.outputs,
+             plan.simd().relu_pool(values, plan.value_stride(), steps / pool, pool, shape.outputs,
                                    Backend::conv_relu_pool_dead, y + at, winner + at);
            });
 }

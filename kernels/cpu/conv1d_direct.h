@@ -1,7 +1,8 @@
-// Convolution without groups by our own SIMD kernels. In N-L-C layout the receptive field of an
-// output step is contiguous in memory, so a convolution is a matrix product whose left rows
-// overlap; nothing is unfolded. The weight gradient is summed over a number of batch chunks that
-// depends on the shape alone, in a fixed order: its bits do not depend on the number of threads.
+// Convolution without groups, or depthwise, by our own SIMD kernels. In N-L-C layout the receptive
+// field of an output step is contiguous in memory, so a convolution is a matrix product whose left
+// rows overlap; nothing is unfolded. The weight gradient is summed over a number of batch chunks
+// that depends on the shape alone, in a fixed order: its bits do not depend on the number of
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +22,15 @@ struct Conv1dShape {
   std::int64_t outputs = 0;
   std::int64_t output_length = 0;
   Conv1dSpec spec;
-
-  bool operator==(const Conv1dShape& other) const;
 };
 
-// What the functions below take: any stride, padding and dilation; the gradients to x, stride 1.
+// What the functions below take: one group or one for each channel (depthwise, whole vectors of
+// channels); any stride, padding and dilation, but the gradient to x wants stride 1. The fusion
+// with pooling wants one group.
 bool direct_forward_fits(const Conv1dShape& shape);
 bool direct_backward_data_fits(const Conv1dShape& shape);
+bool direct_relu_pool_forward_fits(const Conv1dShape& shape);
+bool direct_relu_pool_backward_fits(const Conv1dShape& shape);
 
 // bias may be null.
 void direct_forward(BlockCache& blocks, const Conv1dShape& shape, const float* x,

@@ -64,7 +64,7 @@ void CpuBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64_
   check_bias(shape, bias);
   std::uint8_t* winners = winner.as<std::uint8_t>();
   if (y.numel() == 0) return;
-  if (direct_forward_fits(shape)) {
+  if (direct_relu_pool_forward_fits(shape)) {
     direct_relu_pool_forward(*blocks_, shape, pool, floats(x), floats(weight), floats(bias),
                              floats(y), winners);
     return;
@@ -98,7 +98,7 @@ void CpuBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64
     if (dbias.present()) fill(dbias, 0.0);
     return;
   }
-  if (direct_backward_data_fits(shape)) {
+  if (direct_relu_pool_backward_fits(shape)) {
     direct_relu_pool_backward(*blocks_, shape, pool, floats(x), floats(weight), winners, floats(dy),
                               floats(dx), floats(dweight), floats(dbias));
     return;

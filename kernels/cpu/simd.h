@@ -46,6 +46,14 @@ struct SimdKernels {
   void (*accumulate_outer)(const float* a, ptrdiff_t a_stride, ptrdiff_t rows, const float* b,
                            ptrdiff_t b_stride, ptrdiff_t columns, ptrdiff_t steps, float* c,
                            ptrdiff_t c_stride);
+  // Channel by channel: c[row, i] = bias[i] + sum over taps of a(row, tap, i) * weight[tap *
+  // weight_stride + i], for i < a.depth, a multiple of lanes. bias may be null.
+  void (*multiply_channels)(const WindowRows& a, const float* weight, ptrdiff_t weight_stride,
+                            const float* bias, float* c);
+  // gradient[tap * gradient_stride + i] += sum over rows of a(row, tap, i) * dy[row, i]; the same
+  // a.depth.
+  void (*accumulate_channels)(const WindowRows& a, const float* dy, float* gradient,
+                              ptrdiff_t gradient_stride);
   // y[i, c] = max(0, x[i * pool + j, c] over j < pool); winner: that j, the first among equals, or
   // `dead` where ReLU gives 0. The first NaN wins over every number. x: rows of x_stride floats.
   void (*relu_pool)(const float* x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t pool,

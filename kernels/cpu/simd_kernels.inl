@@ -200,6 +200,82 @@ void accumulate_outer(const float* a, ptrdiff_t a_stride, ptrdiff_t rows, const 
   }
 }
 
+// ---- Channel by channel
+// --------------------------------------------------------------------------
+
+// Rows first .. first + R - 1 of one vector of channels.
+template <int R>
+void channels_block(const WindowRows& a, const float* data, const float* weight,
+                    ptrdiff_t weight_stride, Vector start, float* c) {
+  Vector sums[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sums[r] = start;
+  for (ptrdiff_t tap = 0; tap < a.taps; ++tap) {
+    const Vector w = load(weight + tap * weight_stride);
+    const float* x = data + tap * a.tap_stride;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sums[r] += w * load(x + r * a.row_stride);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) store(c + r * a.depth, sums[r]);
+}
+
+void multiply_channels(const WindowRows& a, const float* weight, ptrdiff_t weight_stride,
+                       const float* bias, float* c) {
+  constexpr ptrdiff_t block = 8;
+  for (ptrdiff_t i = 0; i < a.depth; i += lanes) {
+    const Vector start = bias ? load(bias + i) : Vector{};
+    ptrdiff_t row = 0;
+    for (; row + block <= a.rows; row += block) {
+      channels_block<block>(a, a.data + row * a.row_stride + i, weight + i, weight_stride, start,
+                            c + row * a.depth + i);
+    }
+    for (; row < a.rows; ++row) {
+      channels_block<1>(a, a.data + row * a.row_stride + i, weight + i, weight_stride, start,
+                        c + row * a.depth + i);
+    }
+  }
+}
+
+// R taps of one vector of channels.
+template <int R>
+void channel_gradient_block(const WindowRows& a, const float* data, const float* dy,
+                            float* gradient, ptrdiff_t gradient_stride) {
+  Vector sums[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) sums[r] = load(gradient + r * gradient_stride);
+  for (ptrdiff_t row = 0; row < a.rows; ++row) {
+    const Vector g = load(dy + row * a.depth);
+    const float* x = data + row * a.row_stride;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sums[r] += g * load(x + r * a.tap_stride);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) store(gradient + r * gradient_stride, sums[r]);
+}
+
+template <int R>
+void channel_gradient_taps(ptrdiff_t taps, const WindowRows& a, const float* data, const float* dy,
+                           float* gradient, ptrdiff_t gradient_stride) {
+  if constexpr (R > 1) {
+    if (taps < R) {
+      return channel_gradient_taps<R - 1>(taps, a, data, dy, gradient, gradient_stride);
+    }
+  }
+  channel_gradient_block<R>(a, data, dy, gradient, gradient_stride);
+}
+
+void accumulate_channels(const WindowRows& a, const float* dy, float* gradient,
+                         ptrdiff_t gradient_stride) {
+  constexpr ptrdiff_t block = 8;
+  for (ptrdiff_t i = 0; i < a.depth; i += lanes) {
+    for (ptrdiff_t tap = 0; tap < a.taps; tap += block) {
+      channel_gradient_taps<block>(a.taps - tap, a, a.data + tap * a.tap_stride + i, dy + i,
+                                   gradient + tap * gradient_stride + i, gradient_stride);
+    }
+  }
+}
+
 // ---- ReLU and max-pooling -----------------------------------------------------------------------
 
 inline float best_of(const float* x, ptrdiff_t x_stride, ptrdiff_t pool, uint8_t dead,
@@ -287,8 +363,11 @@ void sum_rows(const float* x, ptrdiff_t rows, ptrdiff_t columns, float* sum) {
   }
 }
 
-constexpr SimdKernels kernels{CARDIOGRAD_SIMD_NAME, lanes,     pack_panels, multiply_windows,
-                              accumulate_outer,     relu_pool, relu_unpool, sum_rows};
+constexpr SimdKernels kernels{CARDIOGRAD_SIMD_NAME, lanes,
+                              pack_panels,          multiply_windows,
+                              accumulate_outer,     multiply_channels,
+                              accumulate_channels,  relu_pool,
+                              relu_unpool,          sum_rows};
 
 }  // namespace
 }  // namespace CARDIOGRAD_SIMD_NAMESPACE

@@ -89,6 +89,41 @@ TEST_P(Simd, AccumulatesOuterProducts) {
   }
 }
 
+TEST_P(Simd, WorksChannelByChannel) {
+  for (const std::ptrdiff_t channels : {kernels_->lanes, 3 * kernels_->lanes}) {
+    for (const std::ptrdiff_t taps : {1, 5, 19}) {
+      const std::ptrdiff_t rows = 21;
+      const std::ptrdiff_t row_stride = 2 * channels;
+      const std::ptrdiff_t tap_stride = 3 * channels;
+      const Floats a =
+          random_floats((rows - 1) * row_stride + (taps - 1) * tap_stride + channels, 10);
+      const WindowRows windows{a.data(), rows, row_stride, taps, tap_stride, channels};
+      const Floats weight = random_floats(taps * channels, 11);
+      const Floats dy = random_floats(rows * channels, 12);
+      Floats y(at(rows * channels), NAN);
+      // The last tap first, as a data gradient reads the weights.
+      kernels_->multiply_channels(windows, weight.data() + (taps - 1) * channels, -channels,
+                                  nullptr, y.data());
+      Floats gradient(at(taps * channels), 0.5F);
+      kernels_->accumulate_channels(windows, dy.data(), gradient.data(), channels);
+      std::vector<double> expected_y(y.size(), 0.0);
+      std::vector<double> expected_gradient(gradient.size(), 0.5);
+      for (std::ptrdiff_t i = 0; i < rows * taps * channels; ++i) {
+        const std::ptrdiff_t row = i / (taps * channels);
+        const std::ptrdiff_t tap = i / channels % taps;
+        const std::ptrdiff_t c = i % channels;
+        const double x = a[at(row * row_stride + tap * tap_stride + c)];
+        expected_y[at(row * channels + c)] += x * weight[at((taps - 1 - tap) * channels + c)];
+        expected_gradient[at(tap * channels + c)] += x * dy[at(row * channels + c)];
+      }
+      for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected_y[i], 1e-5);
+      for (std::size_t i = 0; i < gradient.size(); ++i) {
+        ASSERT_NEAR(gradient[i], expected_gradient[i], 1e-5);
+      }
+    }
+  }
+}
+
 TEST_P(Simd, PoolsAndUnpoolsTheFirstMaximum) {
   constexpr std::uint8_t dead = 255;
   for (const std::ptrdiff_t columns : {1, 16, 37}) {
