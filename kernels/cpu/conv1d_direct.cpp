@@ -185,8 +185,10 @@ void convolve(BlockCache& blocks, const Conv1dShape& shape, const PanelSource& w
            });
 }
 
+// Depthwise over whole vectors of channels.
 bool is_depthwise(const Conv1dShape& shape) {
-  return shape.spec.groups == shape.inputs && shape.inputs == shape.outputs;
+  return shape.spec.groups == shape.inputs && shape.inputs == shape.outputs &&
+         shape.inputs % simd_kernels().lanes == 0;
 }
 
 // Depthwise: every channel by itself. weight: the first tap's row, weight_stride to the next.

@@ -24,8 +24,9 @@ struct Conv1dShape {
   Conv1dSpec spec;
 };
 
-// What the functions below take: one group or one for each channel (depthwise); any stride, padding
-// and dilation, but the gradient to x wants stride 1. The fusion with pooling wants one group.
+// What the functions below take: one group or one for each channel (depthwise, whole vectors of
+// channels); any stride, padding and dilation, but the gradient to x wants stride 1. The fusion
+// with pooling wants one group.
 bool direct_forward_fits(const Conv1dShape& shape);
 bool direct_backward_data_fits(const Conv1dShape& shape);
 bool direct_relu_pool_forward_fits(const Conv1dShape& shape);

@@ -47,10 +47,11 @@ struct SimdKernels {
                            ptrdiff_t b_stride, ptrdiff_t columns, ptrdiff_t steps, float* c,
                            ptrdiff_t c_stride);
   // Channel by channel: c[row, i] = bias[i] + sum over taps of a(row, tap, i) * weight[tap *
-  // weight_stride + i], for i < a.depth. bias may be null.
+  // weight_stride + i], for i < a.depth, a multiple of lanes. bias may be null.
   void (*multiply_channels)(const WindowRows& a, const float* weight, ptrdiff_t weight_stride,
                             const float* bias, float* c);
-  // gradient[tap * gradient_stride + i] += sum over rows of a(row, tap, i) * dy[row, i].
+  // gradient[tap * gradient_stride + i] += sum over rows of a(row, tap, i) * dy[row, i]; the same
+  // a.depth.
   void (*accumulate_channels)(const WindowRows& a, const float* dy, float* gradient,
                               ptrdiff_t gradient_stride);
   // y[i, c] = max(0, x[i * pool + j, c] over j < pool); winner: that j, the first among equals, or

@@ -223,8 +223,7 @@ void channels_block(const WindowRows& a, const float* data, const float* weight,
 void multiply_channels(const WindowRows& a, const float* weight, ptrdiff_t weight_stride,
                        const float* bias, float* c) {
   constexpr ptrdiff_t block = 8;
-  ptrdiff_t i = 0;
-  for (; i + lanes <= a.depth; i += lanes) {
+  for (ptrdiff_t i = 0; i < a.depth; i += lanes) {
     const Vector start = bias ? load(bias + i) : Vector{};
     ptrdiff_t row = 0;
     for (; row + block <= a.rows; row += block) {
@@ -234,16 +233,6 @@ void multiply_channels(const WindowRows& a, const float* weight, ptrdiff_t weigh
     for (; row < a.rows; ++row) {
       channels_block<1>(a, a.data + row * a.row_stride + i, weight + i, weight_stride, start,
                         c + row * a.depth + i);
-    }
-  }
-  for (; i < a.depth; ++i) {
-    for (ptrdiff_t row = 0; row < a.rows; ++row) {
-      float sum = bias ? bias[i] : 0.0F;
-      for (ptrdiff_t tap = 0; tap < a.taps; ++tap) {
-        sum +=
-            a.data[row * a.row_stride + tap * a.tap_stride + i] * weight[tap * weight_stride + i];
-      }
-      c[row * a.depth + i] = sum;
     }
   }
 }
@@ -279,20 +268,10 @@ void channel_gradient_taps(ptrdiff_t taps, const WindowRows& a, const float* dat
 void accumulate_channels(const WindowRows& a, const float* dy, float* gradient,
                          ptrdiff_t gradient_stride) {
   constexpr ptrdiff_t block = 8;
-  ptrdiff_t i = 0;
-  for (; i + lanes <= a.depth; i += lanes) {
+  for (ptrdiff_t i = 0; i < a.depth; i += lanes) {
     for (ptrdiff_t tap = 0; tap < a.taps; tap += block) {
       channel_gradient_taps<block>(a.taps - tap, a, a.data + tap * a.tap_stride + i, dy + i,
                                    gradient + tap * gradient_stride + i, gradient_stride);
-    }
-  }
-  for (; i < a.depth; ++i) {
-    for (ptrdiff_t tap = 0; tap < a.taps; ++tap) {
-      float sum = 0.0F;
-      for (ptrdiff_t row = 0; row < a.rows; ++row) {
-        sum += a.data[row * a.row_stride + tap * a.tap_stride + i] * dy[row * a.depth + i];
-      }
-      gradient[tap * gradient_stride + i] += sum;
     }
   }
 }

@@ -59,6 +59,43 @@ TEST(CpuConvolution, BitsDoNotDependOnTheThreadCount) {
   for (const int threads : {2, 3, 8}) EXPECT_EQ(fused_step(threads), one) << threads;
 }
 
+// Depthwise with 32 channels runs on our own kernels; 20 channels, no whole number of vectors
+// everywhere, may run on oneDNN. Both against the definition.
+TEST(CpuConvolution, DepthwiseAgreesWithItsDefinition) {
+  const auto backend = make_backend("cpu");
+  for (const std::int64_t channels : {32, 20}) {
+    const std::int64_t length = 111;
+    const Dims dims{2, length, channels};
+    const Conv1dSpec spec{1, 6, 2, channels};
+    Floats x = random_floats(static_cast<std::size_t>(dims.numel()), 5);
+    Floats dy = random_floats(x.size(), 6);
+    Floats weight = random_floats(static_cast<std::size_t>(7 * channels), 7);
+    Floats y(x.size()), dx(x.size()), dweight(weight.size());
+    const Dims taps{7, 1, channels};
+    backend->conv1d_forward(spec, view(x, dims), view(weight, taps), {}, view(y, dims));
+    backend->conv1d_backward_data(spec, view(dy, dims), view(weight, taps), view(dx, dims));
+    backend->conv1d_backward_weight(spec, view(x, dims), view(dy, dims), view(dweight, taps), {});
+    std::vector<double> expected_y(x.size()), expected_dx(x.size()), expected(weight.size());
+    for (std::int64_t i = 0; i < dims.numel(); ++i) {
+      for (std::int64_t j = 0; j < 7; ++j) {
+        const std::int64_t step = i / channels % length + 2 * j - 6;
+        if (step < 0 || step >= length) continue;
+        const auto from = static_cast<std::size_t>(i + (2 * j - 6) * channels);
+        const auto to = static_cast<std::size_t>(i);
+        const auto tap = static_cast<std::size_t>(j * channels + i % channels);
+        expected_y[to] += static_cast<double>(x[from]) * weight[tap];
+        expected_dx[from] += static_cast<double>(dy[to]) * weight[tap];
+        expected[tap] += static_cast<double>(dy[to]) * x[from];
+      }
+    }
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      ASSERT_NEAR(y[i], expected_y[i], 1e-5);
+      ASSERT_NEAR(dx[i], expected_dx[i], 1e-5);
+    }
+    for (std::size_t i = 0; i < dweight.size(); ++i) ASSERT_NEAR(dweight[i], expected[i], 1e-4);
+  }
+}
+
 TEST(CpuConvolution, NaNReachesThePooledOutput) {
   const auto backend = make_backend("cpu");
   Floats x(8, 1.0F);

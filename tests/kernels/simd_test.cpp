@@ -90,7 +90,7 @@ TEST_P(Simd, AccumulatesOuterProducts) {
 }
 
 TEST_P(Simd, WorksChannelByChannel) {
-  for (const std::ptrdiff_t channels : {1, 7, 16, 37}) {
+  for (const std::ptrdiff_t channels : {kernels_->lanes, 3 * kernels_->lanes}) {
     for (const std::ptrdiff_t taps : {1, 5, 19}) {
       const std::ptrdiff_t rows = 21;
       const std::ptrdiff_t row_stride = 2 * channels;
