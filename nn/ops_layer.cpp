@@ -1,4 +1,5 @@
 // Operations with weights, pooling, normalisation and the loss.
+#include "nn/flop_meter.h"
 #include "nn/ops.h"
 #include "nn/tape.h"
 
@@ -32,15 +33,20 @@ struct WeightTargets {
   View bias_view() const { return bias.defined() ? bias.view() : View{}; }
 };
 
+// Multiply-adds of one output of a convolution.
+std::int64_t taps(const Tensor& weight) { return weight.size(0) * weight.size(1); }
+
 struct LinearOp {
   static constexpr std::string_view name = "linear";
   Tensor x, weight, bias;
   void backward(const Tensor& dy, Gradients& gradients) {
     Backend& backend = *dy.backend();
     if (const WeightTargets d(gradients, weight, bias); d.any) {
+      FlopMeter::count_multiply_adds(dy.numel(), x.size(-1));
       backend.linear_backward_weight(x.view(), dy.view(), d.weight.view(), d.bias_view());
     }
     if (gradients.wanted(0)) {
+      FlopMeter::count_multiply_adds(dy.numel(), x.size(-1));
       backend.linear_backward_data(dy.view(), weight.view(), gradients.target(0).view());
     }
   }
@@ -53,9 +59,11 @@ struct Conv1dOp {
   void backward(const Tensor& dy, Gradients& gradients) {
     Backend& backend = *dy.backend();
     if (const WeightTargets d(gradients, weight, bias); d.any) {
+      FlopMeter::count_multiply_adds(dy.numel(), taps(weight));
       backend.conv1d_backward_weight(spec, x.view(), dy.view(), d.weight.view(), d.bias_view());
     }
     if (gradients.wanted(0)) {
+      FlopMeter::count_multiply_adds(dy.numel(), taps(weight));
       backend.conv1d_backward_data(spec, dy.view(), weight.view(), gradients.target(0).view());
     }
   }
@@ -68,6 +76,7 @@ struct ConvReluMaxPoolOp {
   Tensor x, weight, bias, winner;
   void backward(const Tensor& dy, Gradients& gradients) {
     const WeightTargets d(gradients, weight, bias);
+    FlopMeter::count_multiply_adds((gradients.wanted(0) ? 2 : 1) * dy.numel() * pool, taps(weight));
     const Tensor dweight = d.any ? d.weight : like(weight, weight.dims());
     dy.backend()->conv1d_relu_maxpool_backward(spec, pool, x.view(), weight.view(), winner.view(),
                                                dy.view(), gradients.target_if_wanted(0),
@@ -174,6 +183,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Dims dims = x.dims();
   dims[-1] = weight.size(0);
   Tensor y = like(x, dims);
+  FlopMeter::count_multiply_adds(y.numel(), x.size(-1));
   x.backend()->linear_forward(x.view(), weight.view(), optional_view(bias), y.view());
   record(y, {x, weight, bias}, LinearOp{x, weight, bias});
   return y;
@@ -181,6 +191,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv1dSpec& spec) {
   Tensor y = like(x, conv_dims(x, weight, spec));
+  FlopMeter::count_multiply_adds(y.numel(), taps(weight));
   x.backend()->conv1d_forward(spec, x.view(), weight.view(), optional_view(bias), y.view());
   record(y, {x, weight, bias}, Conv1dOp{spec, x, weight, bias});
   return y;
@@ -192,6 +203,7 @@ Tensor conv1d_relu_maxpool(const Tensor& x, const Tensor& weight, const Tensor& 
   dims[1] = Pool1dSpec{pool, pool, 0}.output_length(dims[1]);
   Tensor y = like(x, dims);
   Tensor winner = Tensor::empty(x.backend(), dims, DType::u8);
+  FlopMeter::count_multiply_adds(y.numel() * pool, taps(weight));
   x.backend()->conv1d_relu_maxpool_forward(spec, pool, x.view(), weight.view(), optional_view(bias),
                                            y.view(), winner.view());
   record(y, {x, weight, bias}, ConvReluMaxPoolOp{spec, pool, x, weight, bias, winner});

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   cardiograd::add_synth(app);
   cardiograd::add_prepare(app);
   cardiograd::add_score(app);
+  cardiograd::add_bench(app);
   cardiograd::add_info(app);
   try {
     app.parse(argc, argv);

@@ -64,6 +64,10 @@ struct SimdKernels {
                       ptrdiff_t columns, float* dx, ptrdiff_t dx_stride, float* bias_gradient);
   // sum[c] += sum of x[i, c] over rows.
   void (*sum_rows)(const float* x, ptrdiff_t rows, ptrdiff_t columns, float* sum);
+  // `rounds` times as many independent multiply-adds as the registers hold: the arithmetic peak
+  // that a kernel's speed is measured against. *flops receives how many operations they were; the
+  // returned value keeps them from being optimised away.
+  float (*spin_multiply_add)(ptrdiff_t rounds, double* flops);
 };
 
 // The instruction sets that the kernels exist for, narrowest first. Null where the compiler's
