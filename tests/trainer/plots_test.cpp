@@ -146,6 +146,16 @@ TEST_F(Plots, TakeNoCommandsFromNames) {
   EXPECT_EQ(files_in(folder_), picture_names().size());
 }
 
+TEST_F(Plots, ShowNamesAsTheyAre) {
+  draw_all(folder_, "100 % of it", make_sample({"50 % {/Bold=9 x}", "a_b^c", "last"}), ".svg");
+  for (const char* name : {"roc", "precision_recall", "calibration", "classes"}) {
+    const std::string svg = read_file(folder_ / (std::string(name) + ".svg"));
+    EXPECT_NE(svg.find("50 % {/Bold=9 x}"), std::string::npos) << name;
+    EXPECT_NE(svg.find("a_b^c"), std::string::npos) << name;
+    EXPECT_NE(svg.find("100 % of it"), std::string::npos) << name;
+  }
+}
+
 TEST_F(Plots, DrawARunThatDiverged) {
   TrainingCurves curves = make_curves();
   curves.train_loss[120] = std::numeric_limits<double>::infinity();
