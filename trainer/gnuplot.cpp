@@ -143,9 +143,7 @@ void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
     throw Error(path.string() + ": gnuplot could not draw the picture (" +
                 last_words(contents(errors)) + ")");
   }
-  AtomicFile file(path);
-  file.write(picture);
-  file.commit();
+  write_file(path, picture);
 }
 
 std::string gnuplot_quote(std::string_view text) {
@@ -155,7 +153,8 @@ std::string gnuplot_quote(std::string_view text) {
     if (value < 0x20 || value == 0x7F) {
       quoted += ' ';
     } else if (byte == '\'' || byte == '`') {
-      quoted += "''";
+      // Not a doubled quote: gnuplot 5.4 misreads one at the beginning of a string.
+      quoted += "’";
     } else {
       quoted += byte;
     }

@@ -20,7 +20,8 @@ void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
                        std::string_view script);
 
 // Any text as a literal of gnuplot's language: single quotes, in which it neither expands nor
-// escapes anything. Control characters, backquotes and broken UTF-8 are replaced.
+// escapes anything. Quotes that could end it become typographic ones, control characters spaces,
+// broken UTF-8 question marks.
 std::string gnuplot_quote(std::string_view text);
 
 // A number as gnuplot reads it; what is not finite becomes a hole in the curve.

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "kernels/error.h"
@@ -293,6 +294,13 @@ BarData bar_data(const std::vector<const ClassMetrics*>& ranked) {
   return bars;
 }
 
+// gnuplot takes the label of a tic for a format of numbers, in which %% is a plain sign.
+std::string tic_label(std::string_view text) {
+  std::string label;
+  for (const char byte : text) label.append(byte == '%' ? 2 : 1, byte);
+  return gnuplot_quote(label);
+}
+
 // Names on the left; value and number of positives on the right.
 std::string bar_names(const std::vector<const ClassMetrics*>& ranked) {
   std::string left;
@@ -301,7 +309,7 @@ std::string bar_names(const std::vector<const ClassMetrics*>& ranked) {
     const ClassMetrics& one = *ranked[i];
     const std::string at = (i ? ", " : "");
     const std::string value = one.auroc ? fixed3(*one.auroc) : "undefined";
-    left += at + gnuplot_quote(shortened(one.name, longest_name)) + ' ' + std::to_string(i);
+    left += at + tic_label(shortened(one.name, longest_name)) + ' ' + std::to_string(i);
     right += at + gnuplot_quote(value + "  (" + std::to_string(one.positives) + " positive)") +
              ' ' + std::to_string(i);
   }
