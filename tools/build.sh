@@ -78,5 +78,4 @@ say "building $preset in $folder with $jobs jobs"
 cmake --build --preset "$preset" --parallel "$jobs" ||
   fail "building $preset failed: the compiler's message is above"
 backends=$("$folder/cardiograd" info) || fail "the built program $folder/cardiograd does not run"
-# The program's own line, whatever else `info` comes to print after it.
-say "backends: ${backends%%$'\n'*}"
+say "backends: ${backends#cardiograd *: }"

@@ -16,7 +16,7 @@ ptbxl_database.csv), that is used instead. May be run again: the synthetic
 records are kept, and each run gets a folder of its own.
 
   --records N      synthetic records to make (default 4000)
-  --epochs N       epochs to train (default 12; for the real PTB-XL, the config's)
+  --epochs N       epochs to train (default 20; for the real PTB-XL, the config's)
   --short          600 records, 3 epochs: shows that everything works
   --device DEVICE  cpu (default), cuda or cuda:N
   --out DIR        where data and runs go (default: runs/quickstart in the project)
@@ -97,13 +97,6 @@ step() {
 trainer=$project_root/build/$preset/trainer
 cardiograd=$project_root/build/$preset/cardiograd
 
-# An interrupted run must not leave half a data set under the final name.
-synthesize() {
-  rm -rf "$root.partial" &&
-    "$cardiograd" synth --out "$root.partial" --records "$records" --rate 100 &&
-    mv "$root.partial" "$root"
-}
-
 if ((install)); then step "install what is missing" tools/install_deps.sh; fi
 step "build" tools/build.sh "$preset"
 if [[ -n $root ]]; then
@@ -111,13 +104,13 @@ if [[ -n $root ]]; then
   packed=$out/ptbxl-$(printf '%s' "$root" | cksum | cut -d ' ' -f 1)-100hz.safetensors
 else
   records=${records:-4000}
-  epochs=${epochs:-12}
+  epochs=${epochs:-20}
   root=$out/ptbxl-synth-$records
   packed=$root-100hz.safetensors
-  if [[ -d $root ]]; then
-    say "keeping the $records synthetic records in $root"
+  if [[ -f $root/ptbxl_database.csv ]]; then
+    say "--- keeping the $records synthetic records in $root"
   else
-    step "make $records synthetic records" synthesize
+    step "make $records synthetic records" "$cardiograd" synth --out "$root" --records "$records" --rate 100
   fi
 fi
 step "pack $root" "$cardiograd" prepare --root "$root" --rate 100 --out "$packed"
@@ -130,9 +123,9 @@ if [[ -n $epochs ]]; then overrides+=("train.epochs=$epochs"); fi
 step "train the seed's CNN" "$trainer" fit trainer/configs/seed/cnn.toml "${overrides[@]}"
 step "evaluate it on the test fold" "$trainer" eval "$run"
 
-auroc=$(sed -n 's/.*"macro_auroc" *: *\([0-9.eE+-]*\).*/\1/p' "$run/test.json" | head -n 1)
+auroc=$(sed -n 's/.*"macro_auroc" *: *\([0-9]\.[0-9]\{1,4\}\).*/\1/p' "$run/test.json" | head -n 1)
 say "
-Done in $(duration $((SECONDS - started))): macro AUROC ${auroc:-?} on the test fold.
+Done in $(duration $((SECONDS - started))): macro AUROC ${auroc:-unknown} on the test fold.
   the run         $run
   test metrics    $run/test.json
   by epoch        $run/metrics.jsonl

@@ -62,7 +62,8 @@ fi
 # Several tests share the cores: an OpenMP thread that waits must not spin on one.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 status=0
-ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error "${select[@]}" || status=$?
+ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error "${select[@]}" |
+  sed -u '/^ *Start *[0-9]*: /d' || status=$?
 
 # GoogleTest gives the reason on the lines after "FILE:LINE: Skipped"; ctest keeps them in its log.
 list_skipped() {
