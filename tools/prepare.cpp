@@ -5,35 +5,13 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <unistd.h>
+#include <utility>
 
 #include "tools/verbs.h"
+#include "trainer/progress.h"
 
 namespace cardiograd {
 namespace {
-
-// A bar on a terminal, a line every few thousand records elsewhere.
-class Progress {
- public:
-  void operator()(std::int64_t done, std::int64_t total) {
-    constexpr int width = 40;
-    constexpr std::int64_t line_every = 4000;
-    if (terminal_) {
-      const auto filled = static_cast<int>(done * width / total);
-      std::fprintf(stderr, "\r[%s%s] %lld/%lld records%s", std::string(filled, '=').c_str(),
-                   std::string(width - filled, ' ').c_str(), static_cast<long long>(done),
-                   static_cast<long long>(total), done == total ? "\n" : "");
-    } else if (done / line_every != shown_ / line_every || done == total) {
-      std::fprintf(stderr, "%lld of %lld records\n", static_cast<long long>(done),
-                   static_cast<long long>(total));
-    }
-    shown_ = done;
-  }
-
- private:
-  bool terminal_ = ::isatty(STDERR_FILENO) != 0;
-  std::int64_t shown_ = 0;
-};
 
 void print_rejected(const PrepareSummary& summary) {
   constexpr std::size_t most = 5;
@@ -89,7 +67,16 @@ void add_prepare(CLI::App& app) {
   verb->add_option("--out", options->out, "The file to write")->required();
   verb->add_flag("--keep-going", options->keep_going,
                  "Set bad records aside in OUT.rejected.csv instead of stopping at the first");
-  verb->callback([options] { print_summary(*options, prepare(*options, Progress())); });
+  verb->callback([options] {
+    Progress progress;
+    bool begun = false;
+    const PrepareSummary summary = prepare(*options, [&](std::int64_t done, std::int64_t total) {
+      if (!std::exchange(begun, true)) progress.begin("packing records", total);
+      progress.update(done);
+    });
+    progress.finish();
+    print_summary(*options, summary);
+  });
 }
 
 }  // namespace cardiograd

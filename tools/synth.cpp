@@ -6,29 +6,12 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <unistd.h>
 
 #include "tools/verbs.h"
+#include "trainer/progress.h"
 
 namespace cardiograd {
 namespace {
-
-// A bar on a terminal, a line every few thousand records elsewhere.
-void show_progress(std::int64_t done, std::int64_t total) {
-  static const bool terminal = isatty(STDERR_FILENO) != 0;
-  constexpr int width = 40;
-  const std::int64_t every = terminal ? 100 : 5000;
-  if (done % every != 0 && done != total) return;
-  if (!terminal) {
-    std::fprintf(stderr, "%lld of %lld records\n", static_cast<long long>(done),
-                 static_cast<long long>(total));
-    return;
-  }
-  const auto filled = static_cast<std::size_t>(done * width / total);
-  std::fprintf(stderr, "\r[%s%s] %lld/%lld records%s", std::string(filled, '=').c_str(),
-               std::string(width - filled, ' ').c_str(), static_cast<long long>(done),
-               static_cast<long long>(total), done == total ? "\n" : "");
-}
 
 void print_summary(const SynthOptions& options, const SynthSummary& summary) {
   constexpr std::array<const char*, 5> names{"NORM", "MI", "STTC", "CD", "HYP"};
@@ -59,10 +42,12 @@ void add_synth(CLI::App& app) {
   verb->add_option("--seed", options->seed, "Another seed makes other records")
       ->capture_default_str();
   verb->callback([options] {
-    options->progress = [total = options->records](std::int64_t done) {
-      show_progress(done, total);
-    };
-    print_summary(*options, make_synth_dataset(*options));
+    Progress progress;
+    progress.begin("making records", options->records);
+    options->progress = [&progress](std::int64_t done) { progress.update(done); };
+    const SynthSummary summary = make_synth_dataset(*options);
+    progress.finish();
+    print_summary(*options, summary);
   });
 }
 

@@ -29,25 +29,33 @@ void Progress::begin(const std::string& title, std::int64_t total) {
   title_ = title;
   total_ = std::max<std::int64_t>(total, 1);
   begun_ = std::chrono::steady_clock::now();
-  drawn_ = {};
+  shown_ = terminal_ ? std::chrono::steady_clock::time_point{} : begun_;
 }
 
 void Progress::update(std::int64_t done, const std::string& note) {
-  if (quiet_ || !terminal_ || (done < total_ && seconds_since(drawn_) < 0.1)) return;
-  drawn_ = std::chrono::steady_clock::now();
+  constexpr double bar_seconds = 0.1;
+  constexpr double line_seconds = 10.0;
+  if (quiet_ || seconds_since(shown_) < (terminal_ ? bar_seconds : line_seconds)) return;
+  shown_ = std::chrono::steady_clock::now();
   const double share = static_cast<double>(done) / static_cast<double>(total_);
-  const auto full = static_cast<std::size_t>(share * bar_width);
   const double elapsed = seconds_since(begun_);
-  const std::string bar = std::string(full, '#') + std::string(bar_width - full, '.');
-  std::fprintf(stderr, "\r\033[K%s [%s] %3.0f%%  %s left  %s", title_.c_str(), bar.c_str(),
-               100.0 * share, done > 0 ? clock_text(elapsed / share - elapsed).c_str() : "-:--",
-               note.c_str());
+  const std::string left = done > 0 ? clock_text(elapsed / share - elapsed) : "-:--";
+  if (terminal_) {
+    const auto full = static_cast<std::size_t>(share * bar_width);
+    const std::string bar = std::string(full, '#') + std::string(bar_width - full, '.');
+    std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s left  %s", title_.c_str(), bar.c_str(),
+                 100.0 * share, left.c_str(), note.c_str());
+  } else {
+    std::fprintf(stderr, "%s %.0f %%, %s left  %s\n", title_.c_str(), 100.0 * share, left.c_str(),
+                 note.c_str());
+  }
   std::fflush(stderr);
 }
 
 void Progress::finish(const std::string& line) {
   if (quiet_) return;
-  std::fprintf(stderr, "%s%s\n", terminal_ ? "\r\033[K" : "", line.c_str());
+  if (terminal_) std::fputs("\r\033[K", stderr);
+  if (!line.empty()) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 }  // namespace cardiograd

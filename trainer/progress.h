@@ -1,4 +1,4 @@
-// Progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
+// Progress on standard error: a bar on a terminal, a plain line every ten seconds elsewhere.
 #pragma once
 
 #include <chrono>
@@ -14,17 +14,17 @@ class Progress {
 
   // Begins a line of work of `total` units ("epoch 3/30").
   void begin(const std::string& title, std::int64_t total);
-  // `note` stands behind the bar ("loss 0.312"); redrawn at most ten times a second.
-  void update(std::int64_t done, const std::string& note);
-  // Replaces the bar with one finished line.
-  void finish(const std::string& line);
+  // `note` stands behind the bar ("loss 0.312"); a bar is redrawn at most ten times a second.
+  void update(std::int64_t done, const std::string& note = "");
+  // Replaces the bar with one finished line, or removes it where the line is empty.
+  void finish(const std::string& line = "");
 
  private:
   bool quiet_;
   bool terminal_;
   std::string title_;
   std::int64_t total_ = 0;
-  std::chrono::steady_clock::time_point begun_, drawn_;
+  std::chrono::steady_clock::time_point begun_, shown_;
 };
 
 }  // namespace cardiograd
