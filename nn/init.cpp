@@ -9,7 +9,7 @@ std::vector<float> TorchGenerator::uniform(std::int64_t count, float low, float 
   std::vector<float> values(static_cast<std::size_t>(count));
   for (float& value : values) {
     const auto bits = static_cast<float>(engine_() & 0xffffffU);
-    value = bits * 0x1p-24F * (high - low) + low;
+    value = std::fma(bits * 0x1p-24F, high - low, low);
   }
   return values;
 }

@@ -1,5 +1,5 @@
-// Initial values, bit-equal to PyTorch's on the CPU: the same seed, the same order of construction,
-// the same numbers.
+// Initial values, bit-equal to PyTorch's on a CPU with fused multiply-add (any with AVX2): the same
+// seed, the same order of construction, the same numbers.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,12 @@ class TorchGenerator {
  public:
   explicit TorchGenerator(std::uint64_t seed) : engine_(static_cast<std::uint32_t>(seed)) {}
 
-  // torch.Tensor.uniform_(low, high) in float32: 24 random bits a value.
+  // torch.Tensor.uniform_(low, high) in float32: 24 random bits a value,
+  // scaled and shifted with one rounding.
   std::vector<float> uniform(std::int64_t count, float low, float high);
   // torch.Tensor.normal_(mean, std) in float32: Box-Muller on blocks of 16 values for 16 and more,
-  // on pairs of doubles for fewer.
+  // on pairs of doubles for fewer. The blocks agree to a few units in the last place: PyTorch's
+  // vectorised logarithm, sine and cosine are approximations.
   std::vector<float> normal(std::int64_t count, float mean, float std);
 
  private:
