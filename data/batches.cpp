@@ -16,9 +16,10 @@ namespace {
 // Shuffling has a stream of its own, apart from the random operations of the forward pass.
 constexpr std::uint32_t shuffle_operation = 0xffffffffU;
 
-// The mapped signal's pages stay resident once touched. Letting go of them now and then keeps a
-// run's memory independent of the data set's size; the page cache still has them.
-constexpr std::int64_t records_between_releases = 1024;
+// The mapped signal's pages stay resident once touched, and each touch maps some pages around it as
+// well. Letting go of them now and then keeps a run's memory independent of the data set's size;
+// the page cache still has them.
+constexpr std::int64_t bytes_between_releases = 8 << 20;
 
 }  // namespace
 
@@ -27,7 +28,11 @@ Standardisation lead_statistics(const PackedDataset& dataset,
   std::vector<double> sum(packed_leads), squares(packed_leads), count(packed_leads);
   std::int64_t touched = 0;
   for (std::int32_t record : records) {
-    if (++touched % records_between_releases == 0) dataset.release(0, dataset.records());
+    touched += dataset.record_bytes();
+    if (touched >= bytes_between_releases) {
+      dataset.release(0, dataset.records());
+      touched = 0;
+    }
     const std::span<const std::int16_t> samples = dataset.signal(record);
     for (std::size_t i = 0; i < samples.size(); ++i) {
       if (samples[i] == missing_sample) continue;
@@ -93,6 +98,8 @@ std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds)
 std::vector<std::int32_t> ExampleSource::records_of(std::span<const std::int32_t> examples) const {
   std::vector<std::int32_t> records;
   for (std::int32_t example : examples) {
+    CG_CHECK(example >= 0 && example < size(),
+             "example " + std::to_string(example) + " of " + std::to_string(size()));
     records.push_back(targets_.records[static_cast<std::size_t>(example)]);
   }
   return records;
@@ -169,8 +176,8 @@ void BatchLoader::prepare() {
       const std::size_t count = std::min(static_cast<std::size_t>(batch_size_), order_.size() - at);
       Batch batch = source_.make(std::span(order_).subspan(at, count));
       at += count;
-      touched += batch.size;
-      if (touched >= records_between_releases) {
+      touched += batch.size * source_.record_bytes();
+      if (touched >= bytes_between_releases) {
         source_.release();
         touched = 0;
       }

@@ -61,6 +61,7 @@ class ExampleSource {
 
   // May be called from another thread than the one that computes.
   Batch make(std::span<const std::int32_t> examples) const;
+  std::int64_t record_bytes() const { return dataset_->record_bytes(); }
   // Lets the signal leave resident memory until it is touched again.
   void release() const { dataset_->release(0, dataset_->records()); }
 

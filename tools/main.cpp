@@ -1,10 +1,8 @@
 // cardiograd: one verb a task, see tools/verbs.h.
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
 
 #include "tools/verbs.h"
+#include "trainer/command_line.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Tools around the training of ECG classifiers on PTB-XL", "cardiograd");
@@ -16,13 +14,5 @@ int main(int argc, char** argv) {
   cardiograd::add_score(app);
   cardiograd::add_bench(app);
   cardiograd::add_info(app);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "cardiograd: %s\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return cardiograd::run_command_line(app, argc, argv);
 }

@@ -1,6 +1,7 @@
 #include "trainer/config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "kernels/error.h"
 #include "kernels/text.h"
+#include "nn/input_file.h"
 
 namespace cardiograd {
 
@@ -156,32 +158,58 @@ const Field* find_field(const std::string& key) {
   return nullptr;
 }
 
-std::string kind_of(const toml::node& node) {
-  std::ostringstream text;
-  text << node.type();
-  return text.str();
+constexpr std::size_t most_config_bytes = 1 << 20;
+
+// What a field of this kind wants, as the sentences say it.
+const char* wanted(const Slot& slot) {
+  static constexpr const char* kinds[] = {"a string",
+                                          "an integer",
+                                          "a number",
+                                          "true or false",
+                                          "a list of strings such as [\"a\", \"b\"]",
+                                          "a list of integers such as [1, 2]"};
+  return kinds[slot.index()];
 }
 
-[[noreturn]] void fail_type(const std::string& where, const Field& field, const char* expected,
+const char* kind_of(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a number with a fraction";
+    case toml::node_type::boolean:
+      return "true or false";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::table:
+      return "a section";
+    default:
+      return "a date or time";
+  }
+}
+
+[[noreturn]] void fail_type(const std::string& where, const Field& field, const Slot& slot,
                             const toml::node& node) {
-  throw InputError(where + ": " + field.key + " needs " + expected + ", got " +
-                   (node.is_integer() ? "an integer" : "a value of type " + kind_of(node)));
+  throw InputError(where + ": " + field.key + " needs " + wanted(slot) + ", not " + kind_of(node));
 }
 
 template <class T>
-T element(const std::string& where, const Field& field, const char* expected,
-          const toml::node& node) {
+T element(const std::string& where, const Field& field, const Slot& slot, const toml::node& node) {
   if (const std::optional<T> value = node.value_exact<T>()) return *value;
-  fail_type(where, field, expected, node);
+  fail_type(where, field, slot, node);
 }
 
 void check_number(const std::string& where, const Field& field, double value) {
-  if (value >= field.least && value <= field.most) return;
-  std::ostringstream text;
-  text << where << ": " << field.key << " must be "
-       << (value < field.least ? "at least " : "at most ")
-       << (value < field.least ? field.least : field.most) << ", got " << value;
-  throw InputError(text.str());
+  std::string bound = "a finite number";
+  if (std::isfinite(value)) {
+    if (value >= field.least && value <= field.most) return;
+    bound = value < field.least ? "at least " + shortest_number(field.least)
+                                : "at most " + shortest_number(field.most);
+  }
+  throw InputError(where + ": " + field.key + " must be " + bound + ", not " +
+                   shortest_number(value));
 }
 
 void check_string(const std::string& where, const Field& field, const std::string& value) {
@@ -198,36 +226,34 @@ struct Assign {
   const toml::node& node;
 
   void operator()(std::string* slot) const {
-    *slot = element<std::string>(where, field, "a string", node);
+    *slot = element<std::string>(where, field, slot, node);
     check_string(where, field, *slot);
   }
   void operator()(std::int64_t* slot) const {
-    *slot = element<std::int64_t>(where, field, "an integer", node);
+    *slot = element<std::int64_t>(where, field, slot, node);
     check_number(where, field, static_cast<double>(*slot));
   }
   void operator()(double* slot) const {
-    if (!node.is_number()) fail_type(where, field, "a number", node);
+    if (!node.is_number()) fail_type(where, field, slot, node);
     *slot = *node.value<double>();
     check_number(where, field, *slot);
   }
-  void operator()(bool* slot) const { *slot = element<bool>(where, field, "true or false", node); }
+  void operator()(bool* slot) const { *slot = element<bool>(where, field, slot, node); }
   void operator()(Strings* slot) const {
-    list(slot, "a list of strings",
-         [this](const std::string& v) { check_string(where, field, v); });
+    list(slot, [this](const std::string& v) { check_string(where, field, v); });
   }
   void operator()(Integers* slot) const {
-    list(slot, "a list of integers",
-         [this](std::int64_t v) { check_number(where, field, static_cast<double>(v)); });
+    list(slot, [this](std::int64_t v) { check_number(where, field, static_cast<double>(v)); });
   }
 
  private:
   template <class T, class Check>
-  void list(std::vector<T>* slot, const char* expected, Check check) const {
+  void list(std::vector<T>* slot, Check check) const {
     const toml::array* values = node.as_array();
-    if (!values) fail_type(where, field, expected, node);
+    if (!values) fail_type(where, field, slot, node);
     slot->clear();
     for (const toml::node& value : *values) {
-      slot->push_back(element<T>(where, field, expected, value));
+      slot->push_back(element<T>(where, field, slot, value));
       check(slot->back());
     }
     if (slot->empty()) throw InputError(where + ": " + field.key + " must not be empty");
@@ -248,11 +274,17 @@ void assign(RunConfig& config, const std::string& where, const std::string& key,
   std::visit(Assign{where, *field, node}, field->slot(config));
 }
 
+bool is_section(const std::string& name) {
+  return std::any_of(fields().begin(), fields().end(),
+                     [&](const Field& field) { return field.key.starts_with(name + "."); });
+}
+
 void apply_table(RunConfig& config, const std::string& file, const toml::table& table,
                  const std::string& prefix) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
-    if (const toml::table* section = node.as_table(); section && prefix.empty()) {
+    const toml::table* section = prefix.empty() ? node.as_table() : nullptr;
+    if (section && (!section->empty() || is_section(key))) {
       apply_table(config, file, *section, key + ".");
       continue;
     }
@@ -280,13 +312,11 @@ void apply_override(RunConfig& config, const std::string& text) {
       parsed = toml::parse("value = " + value);
     }
     const toml::node* node = parsed.get("value");
-    if (!node || parsed.size() != 1) throw InputError(where + ": the value cannot be read");
+    if (!node || parsed.size() != 1) throw InputError(where + ": an override sets one key alone");
     assign(config, where, key, *node);
   } catch (const toml::parse_error&) {
     if (!field) assign(config, where, key, toml::value<std::string>(value));
-    throw InputError(where +
-                     ": the value cannot be read; lists read [1, 2], strings in a list "
-                     "stand in double quotes");
+    throw InputError(where + ": " + key + " needs " + wanted(field->slot(config)));
   }
 }
 
@@ -334,14 +364,13 @@ bool RunConfig::reads(const std::string& input) const {
 }
 
 RunConfig read_config(const std::filesystem::path& path, const Strings& overrides) {
-  if (!std::filesystem::is_regular_file(path)) {
+  if (!std::filesystem::exists(path)) {
     throw InputError("config " + path.string() +
-                     " does not exist; ready ones lie in "
-                     "trainer/configs");
+                     " does not exist; ready ones lie in trainer/configs");
   }
   RunConfig config;
   try {
-    apply_table(config, path.string(), toml::parse_file(path.string()), "");
+    apply_table(config, path.string(), toml::parse(read_text(path, most_config_bytes)), "");
   } catch (const toml::parse_error& error) {
     throw InputError(path.string() + ", line " + std::to_string(error.source().begin.line) +
                      ": this is not TOML: " + std::string(error.description()));

@@ -18,11 +18,15 @@ struct RunConfig {
     std::vector<std::int64_t> valid_folds{9};
     std::vector<std::int64_t> test_folds{10};
     std::string standardize = "none";
+
+    bool operator==(const Data&) const = default;
   } data;
   struct Model {
     std::string name = "cnn";
     double dropout = 0.0;
     bool batch_norm = false;
+
+    bool operator==(const Model&) const = default;
   } model;
   struct Train {
     std::int64_t epochs = 30;
@@ -35,17 +39,22 @@ struct RunConfig {
     std::string pos_weight = "none";
     std::string select = "valid_loss";
     std::int64_t seed = 0;
+
+    bool operator==(const Train&) const = default;
   } train;
   struct Run {
     std::string dir;
     bool plots = true;
     std::int64_t log_every = 1;
+
+    bool operator==(const Run&) const = default;
   } run;
   std::string device = "cpu";
   std::string precision = "fp32";
   bool deterministic = false;
   std::int64_t threads = 0;
 
+  bool operator==(const RunConfig&) const = default;
   bool reads(const std::string& input) const;
 };
 

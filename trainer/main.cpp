@@ -1,13 +1,12 @@
 // trainer: train and evaluate models.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "kernels/backend.h"
 #include "models/registry.h"
+#include "trainer/command_line.h"
 #include "trainer/config.h"
 #include "trainer/eval.h"
 #include "trainer/fit.h"
@@ -98,13 +97,5 @@ int main(int argc, char** argv) {
   add_fit(app, fit_arguments);
   add_eval(app, eval_options, eval_json);
   add_models(app);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "trainer: %s\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return run_command_line(app, argc, argv);
 }

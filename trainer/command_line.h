@@ -1,0 +1,15 @@
+// What the programs' main functions have in common.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace cardiograd {
+
+// Runs the verb that the command line names. Returns the exit code: 0; 1 where the verb failed,
+// with one sentence on standard error; 2 where the command line is wrong, with a sentence and where
+// to read more.
+int run_command_line(CLI::App& app, int argc, char** argv);
+
+}  // namespace cardiograd
