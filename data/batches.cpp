@@ -16,10 +16,18 @@ namespace {
 // Shuffling has a stream of its own, apart from the random operations of the forward pass.
 constexpr std::uint32_t shuffle_operation = 0xffffffffU;
 
-// The mapped signal's pages stay resident once touched, and each touch maps some pages around it as
-// well. Letting go of them now and then keeps a run's memory independent of the data set's size;
-// the page cache still has them.
-constexpr std::int64_t bytes_between_releases = 8 << 20;
+// The mapped signal's pages stay resident once touched, and a touch maps pages around it as well:
+// 64 kB on most systems, 2 MB on some. Letting go of them every few records keeps a run's memory
+// independent of the data set's size; the page cache still has them.
+constexpr std::int64_t records_between_releases = 32;
+
+// Entries first .. first + count - 1 of a dense view's first dimension.
+View entries(const View& view, std::int64_t first, std::int64_t count) {
+  Dims dims = view.dims;
+  dims[0] = count;
+  const auto row = static_cast<std::int64_t>(view.bytes()) / view.dims[0];
+  return {static_cast<std::byte*>(view.data) + first * row, view.dtype, dims};
+}
 
 }  // namespace
 
@@ -28,11 +36,7 @@ Standardisation lead_statistics(const PackedDataset& dataset,
   std::vector<double> sum(packed_leads), squares(packed_leads), count(packed_leads);
   std::int64_t touched = 0;
   for (std::int32_t record : records) {
-    touched += dataset.record_bytes();
-    if (touched >= bytes_between_releases) {
-      dataset.release(0, dataset.records());
-      touched = 0;
-    }
+    if (++touched % records_between_releases == 0) dataset.release(0, dataset.records());
     const std::span<const std::int16_t> samples = dataset.signal(record);
     for (std::size_t i = 0; i < samples.size(); ++i) {
       if (samples[i] == missing_sample) continue;
@@ -124,8 +128,13 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples) const {
   if (options_.signal) {
     batch.signal =
         Tensor::empty(backend_, {batch.size, dataset_->length(), packed_leads}, DType::f32);
-    backend_->gather_records({}, dataset_->signal(), batch.records.view(), {}, scale_.view(),
-                             shift_.view(), batch.signal.view());
+    for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
+      const std::int64_t count = std::min(records_between_releases, batch.size - first);
+      backend_->gather_records({}, dataset_->signal(), entries(batch.records.view(), first, count),
+                               {}, scale_.view(), shift_.view(),
+                               entries(batch.signal.view(), first, count));
+      dataset_->release(0, dataset_->records());
+    }
   }
   if (options_.notes) {
     std::vector<float> notes;
@@ -171,16 +180,10 @@ BatchLoader::~BatchLoader() {
 void BatchLoader::prepare() {
   limit_threads(1);
   try {
-    std::int64_t touched = 0;
     for (std::size_t at = 0; at < order_.size();) {
       const std::size_t count = std::min(static_cast<std::size_t>(batch_size_), order_.size() - at);
       Batch batch = source_.make(std::span(order_).subspan(at, count));
       at += count;
-      touched += batch.size * source_.record_bytes();
-      if (touched >= bytes_between_releases) {
-        source_.release();
-        touched = 0;
-      }
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });
       if (stop_) return;

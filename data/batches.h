@@ -59,11 +59,9 @@ class ExampleSource {
   std::span<const float> targets(std::int32_t example) const;
   void set_standardisation(Standardisation standardisation);
 
-  // May be called from another thread than the one that computes.
+  // May be called from another thread than the one that computes. Little of the mapped signal is
+  // resident at any time.
   Batch make(std::span<const std::int32_t> examples) const;
-  std::int64_t record_bytes() const { return dataset_->record_bytes(); }
-  // Lets the signal leave resident memory until it is touched again.
-  void release() const { dataset_->release(0, dataset_->records()); }
 
  private:
   std::shared_ptr<const PackedDataset> dataset_;

@@ -53,10 +53,7 @@ class PackedDataset {
 
   std::int64_t records() const { return records_; }
   std::int64_t length() const { return length_; }  // samples a record
-  std::int64_t record_bytes() const {              // of its signal
-    return length_ * packed_leads * std::int64_t{sizeof(std::int16_t)};
-  }
-  int rate() const { return info_.rate; }  // Hz
+  int rate() const { return info_.rate; }          // Hz
   std::span<const float> adc_gain() const { return info_.adc_gain; }
   const std::vector<ScpStatement>& statements() const { return info_.statements; }
   const std::string& source() const { return info_.source; }
