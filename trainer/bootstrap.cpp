@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/error.h"
@@ -208,6 +209,15 @@ std::optional<Bootstrap> bootstrap_auroc(const Predictions& predictions, std::in
                  ++counts[static_cast<std::size_t>(words[i % 4] * records >> 32)][lane];
                }
              });
+}
+
+Metrics evaluate_with_intervals(const Predictions& predictions) {
+  constexpr std::int64_t resamples = 1000;
+  Metrics metrics = evaluate(predictions);
+  if (std::optional<Bootstrap> bootstrap = bootstrap_auroc(predictions, resamples, 0)) {
+    metrics.set_bootstrap(std::move(*bootstrap));
+  }
+  return metrics;
 }
 
 }  // namespace cardiograd

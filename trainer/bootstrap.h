@@ -24,4 +24,7 @@ inline constexpr std::int64_t max_bootstrap_resamples = 100'000;
 std::optional<Bootstrap> bootstrap_auroc(const Predictions& predictions, std::int64_t resamples,
                                          std::uint64_t seed);
 
+// evaluate() with the intervals of 1000 resamples (seed 0): what a run reports of its test folds.
+Metrics evaluate_with_intervals(const Predictions& predictions);
+
 }  // namespace cardiograd

@@ -1,5 +1,6 @@
 #include "trainer/eval.h"
 
+#include "trainer/bootstrap.h"
 #include "trainer/checkpoint.h"
 #include "trainer/session.h"
 
@@ -27,7 +28,7 @@ EvalResult evaluate_run(const EvalOptions& options) {
   Progress progress(options.quiet);
   const Outcome outcome =
       run_model(session, examples, config.train.batch_size, {}, progress, "evaluating");
-  return {evaluate(outcome.predictions(session.task)), outcome.loss, state.epoch};
+  return {evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, state.epoch};
 }
 
 }  // namespace cardiograd

@@ -10,6 +10,7 @@
 #include "nn/ops.h"
 #include "nn/optimizer.h"
 #include "nn/random.h"
+#include "trainer/bootstrap.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics_report.h"
 #include "trainer/report.h"
@@ -201,7 +202,7 @@ class Run {
     }
     const Outcome outcome =
         run_model(session_, test_, config_.train.batch_size, pos_weight_, progress_, "test");
-    const Metrics metrics = evaluate(outcome.predictions(session_.task));
+    const Metrics metrics = evaluate_with_intervals(outcome.predictions(session_.task));
     write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch_);
     if (config_.run.plots) {
       const std::string problem =
