@@ -85,9 +85,8 @@ TEST_F(Layers, Conv1d) {
   expect_layer("conv.dilation", layout, Conv1d(context_, 4, 6, 3, {.padding = 4, .dilation = 4}));
   expect_layer("conv.groups", layout, Conv1d(context_, 4, 6, 5, {.padding = 2, .groups = 2}));
   expect_layer("conv.depthwise", layout, Conv1d(context_, 8, 8, 39, {.padding = 19, .groups = 8}));
-  expect_layer(
-      "conv.all", layout,
-      Conv1d(context_, 6, 9, 4, {.stride = 3, .padding = 2, .dilation = 2, .groups = 3}));
+  expect_layer("conv.all", layout,
+               Conv1d(context_, 6, 9, 4, {.stride = 3, .padding = 2, .dilation = 2, .groups = 3}));
   expect_layer("conv.no_bias", layout,
                Conv1d(context_, 3, 4, 5, {.stride = 2, .padding = 1}, false));
 }
@@ -100,8 +99,9 @@ TEST_F(Layers, Conv1dReluMaxPoolFused) {
 
 TEST_F(Layers, Conv1dReluMaxPoolInSteps) {
   Conv1d conv(context_, 12, 16, 7);
-  expect_layer("conv.relu_maxpool", Layout::sequence, conv,
-               [&](const Tensor& x) { return max_pool1d(relu(conv(x)), {2, 2, 0}); });
+  expect_layer("conv.relu_maxpool", Layout::sequence, conv, [&](const Tensor& x) {
+    return max_pool1d(relu(conv(x)), {2, 2, 0});
+  });
 }
 
 TEST_F(Layers, Linear) {
