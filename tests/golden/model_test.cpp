@@ -90,6 +90,13 @@ TEST_P(Models, FollowPyTorch) {
   expect_logits(model_->forward(inputs_), ".logits_after", 1e-4);
 }
 
+TEST(GoldenModels, HoldEveryRegisteredModel) {
+  const GoldenFile golden("models.safetensors", make_backend("cpu"));
+  for (const ModelEntry& entry : model_registry()) {
+    EXPECT_TRUE(golden.contains(entry.name + ".losses")) << entry.name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seed, Models,
                          ::testing::Values("cnn", "mmcnn_sum", "mmcnn_cat", "cnn.batch_norm",
                                            "mmcnn_sum.batch_norm"),
