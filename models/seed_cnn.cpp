@@ -16,7 +16,7 @@ std::int64_t pooled_length(std::int64_t length) {
     length = Pool1dSpec{pool, pool, 0}.output_length(Conv1dSpec{}.output_length(length, kernel));
   }
   if (length == 0) {
-    throw InputError("the seed's CNN needs at least 36 samples a record");
+    throw InputError("the seed's CNN needs at least 30 samples a record");
   }
   return length;
 }

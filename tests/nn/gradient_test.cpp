@@ -64,114 +64,176 @@ using Cases = std::vector<GradientCase>;
 void add_elementwise(Cases& cases) {
   const Function sum_of = [](const Operands& x) { return add(x[0], x[1]); };
   const Function product_of = [](const Operands& x) { return multiply(x[0], x[1]); };
-  cases.insert(cases.end(), {
-      {"add", {{3, 4}, {3, 4}}, sum_of},
-      {"add row", {{2, 3, 4}, {4}}, sum_of},
-      {"add column", {{3, 1}, {2, 3, 4}}, sum_of},
-      {"add both stretched", {{3, 1}, {1, 4}}, sum_of},
-      {"add scalar", {{2, 3}, {}}, sum_of},
-      {"multiply", {{3, 4}, {3, 4}}, product_of},
-      {"multiply row", {{2, 3, 4}, {4}}, product_of},
-      {"multiply both stretched", {{2, 1, 4}, {3, 1}}, product_of},
-      {"multiply scalar", {{}, {2, 3}}, product_of},
-      {"multiply by itself", {{5}}, [](const Operands& x) { return multiply(x[0], x[0]); }},
-      {"scale", {{3, 4}}, [](const Operands& x) { return scale(x[0], -2.5); }},
-      // Linear but for float32's rounding, which this step is a multiple of.
-      {"cast", {{3, 4}},
-       [](const Operands& x) { return cast(cast(x[0], DType::f32), DType::f64); }, 0x1p-6},
-  });
+  cases.insert(
+      cases.end(),
+      {
+          {"add", {{3, 4}, {3, 4}}, sum_of},
+          {"add row", {{2, 3, 4}, {4}}, sum_of},
+          {"add column", {{3, 1}, {2, 3, 4}}, sum_of},
+          {"add both stretched", {{3, 1}, {1, 4}}, sum_of},
+          {"add scalar", {{2, 3}, {}}, sum_of},
+          {"multiply", {{3, 4}, {3, 4}}, product_of},
+          {"multiply row", {{2, 3, 4}, {4}}, product_of},
+          {"multiply both stretched", {{2, 1, 4}, {3, 1}}, product_of},
+          {"multiply scalar", {{}, {2, 3}}, product_of},
+          {"multiply by itself", {{5}}, [](const Operands& x) { return multiply(x[0], x[0]); }},
+          {"scale", {{3, 4}}, [](const Operands& x) { return scale(x[0], -2.5); }},
+          // Linear but for float32's rounding, which this step is a multiple of.
+          {"cast",
+           {{3, 4}},
+           [](const Operands& x) { return cast(cast(x[0], DType::f32), DType::f64); },
+           0x1p-6},
+      });
 }
 
 void add_shapes(Cases& cases) {
-  cases.insert(cases.end(), {
-      {"reshape", {{2, 6}}, [](const Operands& x) { return reshape(x[0], {3, -1, 2}); }},
-      {"flatten", {{2, 3, 4}}, [](const Operands& x) { return flatten(x[0]); }},
-      {"permute", {{2, 3, 4}}, [](const Operands& x) { return permute(x[0], {2, 0, 1}); }},
-      {"permute negative axes", {{2, 3, 4}},
-       [](const Operands& x) { return permute(x[0], {-1, 1, -3}); }},
-      {"slice", {{3, 7, 2}}, [](const Operands& x) { return slice(x[0], 1, 2, 4); }},
-      {"slice last axis", {{3, 7}}, [](const Operands& x) { return slice(x[0], -1, 6, 1); }},
-      {"concatenate", {{2, 3}, {2, 1}, {2, 4}},
-       [](const Operands& x) { return concatenate(x, 1); }},
-      {"concatenate first axis", {{2, 3}, {1, 3}},
-       [](const Operands& x) { return concatenate(x, 0); }},
-      {"concatenate with itself", {{2, 3}},
-       [](const Operands& x) { return concatenate({x[0], x[0]}, -1); }},
-  });
+  cases.insert(
+      cases.end(),
+      {
+          {"reshape",
+           {{2, 6}},
+           [](const Operands& x) {
+             return reshape(x[0], {3, -1, 2});
+           }},
+          {"flatten", {{2, 3, 4}}, [](const Operands& x) { return flatten(x[0]); }},
+          {"permute",
+           {{2, 3, 4}},
+           [](const Operands& x) {
+             return permute(x[0], {2, 0, 1});
+           }},
+          {"permute negative axes",
+           {{2, 3, 4}},
+           [](const Operands& x) {
+             return permute(x[0], {-1, 1, -3});
+           }},
+          {"slice", {{3, 7, 2}}, [](const Operands& x) { return slice(x[0], 1, 2, 4); }},
+          {"slice last axis", {{3, 7}}, [](const Operands& x) { return slice(x[0], -1, 6, 1); }},
+          {"concatenate",
+           {{2, 3}, {2, 1}, {2, 4}},
+           [](const Operands& x) { return concatenate(x, 1); }},
+          {"concatenate first axis",
+           {{2, 3}, {1, 3}},
+           [](const Operands& x) { return concatenate(x, 0); }},
+          {"concatenate with itself",
+           {{2, 3}},
+           [](const Operands& x) {
+             return concatenate({x[0], x[0]}, -1);
+           }},
+      });
 }
 
 void add_reductions(Cases& cases) {
-  cases.insert(cases.end(), {
-      {"sum", {{2, 3, 4}}, [](const Operands& x) { return sum(x[0]); }},
-      {"sum axes", {{2, 3, 4}}, [](const Operands& x) { return sum(x[0], {0, -1}); }},
-      {"sum keepdim", {{2, 3, 4}}, [](const Operands& x) { return sum(x[0], {1}, true); }},
-      {"mean", {{2, 3, 4}}, [](const Operands& x) { return mean(x[0]); }},
-      {"mean axes", {{2, 3, 4}}, [](const Operands& x) { return mean(x[0], {1}); }},
-      {"mean keepdim", {{2, 3, 4}}, [](const Operands& x) { return mean(x[0], {-1, -2}, true); }},
-      {"max", {{2, 5, 3}}, [](const Operands& x) { return max(x[0], 1); }},
-      {"max keepdim", {{2, 5, 3}}, [](const Operands& x) { return max(x[0], -1, true); }},
-  });
+  cases.insert(
+      cases.end(),
+      {
+          {"sum", {{2, 3, 4}}, [](const Operands& x) { return sum(x[0]); }},
+          {"sum axes",
+           {{2, 3, 4}},
+           [](const Operands& x) {
+             return sum(x[0], {0, -1});
+           }},
+          {"sum keepdim", {{2, 3, 4}}, [](const Operands& x) { return sum(x[0], {1}, true); }},
+          {"mean", {{2, 3, 4}}, [](const Operands& x) { return mean(x[0]); }},
+          {"mean axes", {{2, 3, 4}}, [](const Operands& x) { return mean(x[0], {1}); }},
+          {"mean keepdim",
+           {{2, 3, 4}},
+           [](const Operands& x) {
+             return mean(x[0], {-1, -2}, true);
+           }},
+          {"max", {{2, 5, 3}}, [](const Operands& x) { return max(x[0], 1); }},
+          {"max keepdim", {{2, 5, 3}}, [](const Operands& x) { return max(x[0], -1, true); }},
+      });
 }
 
 void add_activations(Cases& cases) {
   const std::vector<Operand> kinked{{{4, 5}, Draw::away_from_zero}};
-  cases.insert(cases.end(), {
-      {"relu", kinked, [](const Operands& x) { return relu(x[0]); }},
-      {"leaky_relu", kinked, [](const Operands& x) { return leaky_relu(x[0], 0.2); }},
-      {"sigmoid", {{4, 5}}, [](const Operands& x) { return sigmoid(x[0]); }},
-      {"tanh", {{4, 5}}, [](const Operands& x) { return tanh(x[0]); }},
-      {"gelu", {{4, 5}}, [](const Operands& x) { return gelu(x[0]); }},
-      {"activate gelu_tanh", {{4, 5}},
-       [](const Operands& x) { return activate(x[0], {ActivationKind::gelu_tanh}); }},
-      {"softmax", {{3, 6}}, [](const Operands& x) { return softmax(x[0]); }},
-      {"dropout", {{4, 6, 3}},
-       [](const Operands& x) {
-         const RandomScope scope(11, 2);
-         return dropout(x[0], 0.4);
-       }},
-      {"dropout channel", {{4, 6, 3}},
-       [](const Operands& x) {
-         const RandomScope scope(11, 2);
-         return dropout(x[0], 0.4, true);
-       }},
-  });
+  cases.insert(cases.end(),
+               {
+                   {"relu", kinked, [](const Operands& x) { return relu(x[0]); }},
+                   {"leaky_relu", kinked, [](const Operands& x) { return leaky_relu(x[0], 0.2); }},
+                   {"sigmoid", {{4, 5}}, [](const Operands& x) { return sigmoid(x[0]); }},
+                   {"tanh", {{4, 5}}, [](const Operands& x) { return tanh(x[0]); }},
+                   {"gelu", {{4, 5}}, [](const Operands& x) { return gelu(x[0]); }},
+                   {"activate gelu_tanh",
+                    {{4, 5}},
+                    [](const Operands& x) { return activate(x[0], {ActivationKind::gelu_tanh}); }},
+                   {"softmax", {{3, 6}}, [](const Operands& x) { return softmax(x[0]); }},
+                   {"dropout",
+                    {{4, 6, 3}},
+                    [](const Operands& x) {
+                      const RandomScope scope(11, 2);
+                      return dropout(x[0], 0.4);
+                    }},
+                   {"dropout channel",
+                    {{4, 6, 3}},
+                    [](const Operands& x) {
+                      const RandomScope scope(11, 2);
+                      return dropout(x[0], 0.4, true);
+                    }},
+               });
 }
 
 void add_layers(Cases& cases) {
   const Function convolve = [](const Operands& x) {
     return conv1d(x[0], x[1], x[2], {.stride = 2, .padding = 2, .dilation = 2, .groups = 2});
   };
-  cases.insert(cases.end(), {
-      {"linear", {{4, 5}, {3, 5}, {3}},
-       [](const Operands& x) { return linear(x[0], x[1], x[2]); }},
-      {"linear without bias", {{4, 5}, {3, 5}},
-       [](const Operands& x) { return linear(x[0], x[1], {}); }},
-      {"linear on a sequence", {{2, 4, 5}, {3, 5}, {3}},
-       [](const Operands& x) { return linear(x[0], x[1], x[2]); }},
-      {"conv1d", {{2, 9, 3}, {4, 3, 5}, {5}},
-       [](const Operands& x) { return conv1d(x[0], x[1], x[2]); }},
-      {"conv1d of every kind", {{2, 11, 4}, {3, 2, 6}, {6}}, convolve},
-      {"conv1d depthwise", {{2, 8, 3}, {5, 1, 3}, {3}},
-       [](const Operands& x) {
-         return conv1d(x[0], x[1], x[2], {.padding = 2, .groups = 3});
-       }},
-      {"conv1d without bias", {{2, 9, 3}, {4, 3, 5}},
-       [](const Operands& x) { return conv1d(x[0], x[1], {}); }},
-      {"conv1d_relu_maxpool", {{2, 12, 3}, {4, 3, 5}, {5}},
-       [](const Operands& x) { return conv1d_relu_maxpool(x[0], x[1], x[2], {.padding = 1}, 2); }},
-      {"conv1d_relu_maxpool without bias", {{2, 12, 3}, {4, 3, 5}},
-       [](const Operands& x) { return conv1d_relu_maxpool(x[0], x[1], {}, {}, 3); }},
-      {"max_pool1d", {{2, 9, 3}}, [](const Operands& x) { return max_pool1d(x[0], {2, 2, 0}); }},
-      {"max_pool1d overlapping", {{2, 9, 3}},
-       [](const Operands& x) { return max_pool1d(x[0], {3, 2, 1}); }},
-      {"avg_pool1d", {{2, 9, 3}}, [](const Operands& x) { return avg_pool1d(x[0], {2, 2, 0}); }},
-      {"avg_pool1d overlapping", {{2, 9, 3}},
-       [](const Operands& x) { return avg_pool1d(x[0], {4, 3, 2}); }},
-      {"adaptive_avg_pool1d", {{2, 9, 3}},
-       [](const Operands& x) { return adaptive_avg_pool1d(x[0], 4); }},
-      {"adaptive_avg_pool1d to more", {{2, 3, 2}},
-       [](const Operands& x) { return adaptive_avg_pool1d(x[0], 5); }},
-  });
+  cases.insert(
+      cases.end(),
+      {
+          {"linear",
+           {{4, 5}, {3, 5}, {3}},
+           [](const Operands& x) { return linear(x[0], x[1], x[2]); }},
+          {"linear without bias",
+           {{4, 5}, {3, 5}},
+           [](const Operands& x) { return linear(x[0], x[1], {}); }},
+          {"linear on a sequence",
+           {{2, 4, 5}, {3, 5}, {3}},
+           [](const Operands& x) { return linear(x[0], x[1], x[2]); }},
+          {"conv1d",
+           {{2, 9, 3}, {4, 3, 5}, {5}},
+           [](const Operands& x) { return conv1d(x[0], x[1], x[2]); }},
+          {"conv1d of every kind", {{2, 11, 4}, {3, 2, 6}, {6}}, convolve},
+          {"conv1d depthwise",
+           {{2, 8, 3}, {5, 1, 3}, {3}},
+           [](const Operands& x) { return conv1d(x[0], x[1], x[2], {.padding = 2, .groups = 3}); }},
+          {"conv1d without bias",
+           {{2, 9, 3}, {4, 3, 5}},
+           [](const Operands& x) { return conv1d(x[0], x[1], {}); }},
+          {"conv1d_relu_maxpool",
+           {{2, 12, 3}, {4, 3, 5}, {5}},
+           [](const Operands& x) {
+             return conv1d_relu_maxpool(x[0], x[1], x[2], {.padding = 1}, 2);
+           }},
+          {"conv1d_relu_maxpool without bias",
+           {{2, 12, 3}, {4, 3, 5}},
+           [](const Operands& x) { return conv1d_relu_maxpool(x[0], x[1], {}, {}, 3); }},
+          {"max_pool1d",
+           {{2, 9, 3}},
+           [](const Operands& x) {
+             return max_pool1d(x[0], {2, 2, 0});
+           }},
+          {"max_pool1d overlapping",
+           {{2, 9, 3}},
+           [](const Operands& x) {
+             return max_pool1d(x[0], {3, 2, 1});
+           }},
+          {"avg_pool1d",
+           {{2, 9, 3}},
+           [](const Operands& x) {
+             return avg_pool1d(x[0], {2, 2, 0});
+           }},
+          {"avg_pool1d overlapping",
+           {{2, 9, 3}},
+           [](const Operands& x) {
+             return avg_pool1d(x[0], {4, 3, 2});
+           }},
+          {"adaptive_avg_pool1d",
+           {{2, 9, 3}},
+           [](const Operands& x) { return adaptive_avg_pool1d(x[0], 4); }},
+          {"adaptive_avg_pool1d to more",
+           {{2, 3, 2}},
+           [](const Operands& x) { return adaptive_avg_pool1d(x[0], 5); }},
+      });
 }
 
 void add_normalisations_and_losses(Cases& cases) {
@@ -189,48 +251,52 @@ void add_normalisations_and_losses(Cases& cases) {
       return bce_with_logits(x[0], targets, weighted ? weight : Tensor(), reduction);
     };
   };
-  cases.insert(cases.end(), {
-      {"batch_norm in training", {{2, 5, 3}, {3}, {3}}, batch_norm_of(true)},
-      {"batch_norm of rows", {{6, 3}, {3}, {3}}, batch_norm_of(true)},
-      {"batch_norm in evaluation", {{2, 5, 3}, {3}, {3}}, batch_norm_of(false)},
-      {"layer_norm", {{2, 3, 5}, {5}, {5}},
-       [](const Operands& x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
-      {"bce_with_logits", {{4, 5}}, loss_of(Reduction::mean, false)},
-      {"bce_with_logits weighted", {{4, 5}}, loss_of(Reduction::mean, true)},
-      {"bce_with_logits sum", {{4, 5}}, loss_of(Reduction::sum, true)},
-      {"bce_with_logits none", {{4, 5}}, loss_of(Reduction::none, true)},
-  });
+  cases.insert(cases.end(),
+               {
+                   {"batch_norm in training", {{2, 5, 3}, {3}, {3}}, batch_norm_of(true)},
+                   {"batch_norm of rows", {{6, 3}, {3}, {3}}, batch_norm_of(true)},
+                   {"batch_norm in evaluation", {{2, 5, 3}, {3}, {3}}, batch_norm_of(false)},
+                   {"layer_norm",
+                    {{2, 3, 5}, {5}, {5}},
+                    [](const Operands& x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
+                   {"bce_with_logits", {{4, 5}}, loss_of(Reduction::mean, false)},
+                   {"bce_with_logits weighted", {{4, 5}}, loss_of(Reduction::mean, true)},
+                   {"bce_with_logits sum", {{4, 5}}, loss_of(Reduction::sum, true)},
+                   {"bce_with_logits none", {{4, 5}}, loss_of(Reduction::none, true)},
+               });
 }
 
 // Names in brackets: no single function.
 void add_graphs(Cases& cases) {
-  cases.insert(cases.end(), {
-      {"(network)",
-       {{3, 10, 2}, {3, 2, 4}, {4}, {5, 16}, {5}, {5}, {5}},
-       [](const Operands& x) {
-         const Tensor pooled = max_pool1d(relu(conv1d(x[0], x[1], x[2])), {2, 2, 0});
-         const Tensor features = layer_norm(linear(flatten(pooled), x[3], x[4]), x[5], x[6]);
-         return bce_with_logits(features, constant(x[0], {3, 5}, 0.0, 1.0));
-       }},
-      {"(diamond)", {{3, 4}},
-       [](const Operands& x) {
-         const Tensor shared = tanh(x[0]);
-         return multiply(add(shared, sigmoid(shared)), scale(shared, 3.0));
-       }},
-      {"(diamond of reshapes)", {{3, 4}},
-       [](const Operands& x) {
-         const Tensor shared = gelu(x[0]);
-         return add(flatten(shared), multiply(reshape(shared, {3, 4}), shared));
-       }},
-      {"(weight used twice)", {{3, 4}, {4, 4}, {4}},
-       [](const Operands& x) {
-         return linear(tanh(linear(x[0], x[1], x[2])), x[1], x[2]);
-       }},
-      {"(residual)", {{2, 6, 3}, {3, 3, 3}, {3}},
-       [](const Operands& x) {
-         return add(conv1d(x[0], x[1], x[2], {.padding = 1}), x[0]);
-       }},
-  });
+  cases.insert(
+      cases.end(),
+      {
+          {"(network)",
+           {{3, 10, 2}, {3, 2, 4}, {4}, {5, 16}, {5}, {5}, {5}},
+           [](const Operands& x) {
+             const Tensor pooled = max_pool1d(relu(conv1d(x[0], x[1], x[2])), {2, 2, 0});
+             const Tensor features = layer_norm(linear(flatten(pooled), x[3], x[4]), x[5], x[6]);
+             return bce_with_logits(features, constant(x[0], {3, 5}, 0.0, 1.0));
+           }},
+          {"(diamond)",
+           {{3, 4}},
+           [](const Operands& x) {
+             const Tensor shared = tanh(x[0]);
+             return multiply(add(shared, sigmoid(shared)), scale(shared, 3.0));
+           }},
+          {"(diamond of reshapes)",
+           {{3, 4}},
+           [](const Operands& x) {
+             const Tensor shared = gelu(x[0]);
+             return add(flatten(shared), multiply(reshape(shared, {3, 4}), shared));
+           }},
+          {"(weight used twice)",
+           {{3, 4}, {4, 4}, {4}},
+           [](const Operands& x) { return linear(tanh(linear(x[0], x[1], x[2])), x[1], x[2]); }},
+          {"(residual)",
+           {{2, 6, 3}, {3, 3, 3}, {3}},
+           [](const Operands& x) { return add(conv1d(x[0], x[1], x[2], {.padding = 1}), x[0]); }},
+      });
 }
 
 Cases all_cases() {
@@ -290,8 +356,8 @@ class Problem {
   Operands make_operands(const std::set<std::size_t>& wanted) const {
     Operands result;
     for (std::size_t i = 0; i < values_.size(); ++i) {
-      result.push_back(Tensor::from_host<double>(backend_, case_.operands[i].dims, DType::f64,
-                                                 values_[i]));
+      result.push_back(
+          Tensor::from_host<double>(backend_, case_.operands[i].dims, DType::f64, values_[i]));
       result.back().set_requires_grad(wanted.contains(i));
     }
     return result;

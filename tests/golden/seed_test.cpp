@@ -1,0 +1,120 @@
+// The seed's own mmcnn_cat, with weights that its PyTorch saved: logits, the first step's
+// gradients, five RMSprop steps, and the probabilities of one record.
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "models/registry.h"
+#include "nn/ops.h"
+#include "nn/optimizer.h"
+#include "nn/tape.h"
+#include "tests/support/golden.h"
+#include "tests/support/shared_data.h"
+#include "tests/support/stored_zip.h"
+
+namespace cardiograd {
+namespace {
+
+using testing::normalised_squared_error;
+using testing::shared_path;
+
+const std::string folder = "golden/seed";
+
+// Rounding decides which of two nearly equal values a max-pool takes, and so where its gradient
+// goes: PyTorch's float32 gradient of conv1.weight is 8e-8 away from its own float64 one.
+constexpr double near_tie = 1e-7;
+
+// The model's tensors from the archive: storage i belongs to the i-th name of the state_dict, whose
+// order is the model's own.
+StateDict read_weights(const Module& module, const std::shared_ptr<Backend>& backend) {
+  const auto archive = testing::read_stored_zip(shared_path(folder + "/model_MMCNN_CAT.pt"));
+  StateDict state;
+  for (const StateEntry& entry : state_dict(module)) {
+    const std::string& bytes = archive.at("model_MMCNN_CAT/data/" + std::to_string(state.size()));
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+    state.push_back(
+        {entry.name, Tensor::from_host<float>(backend, entry.value.dims(), DType::f32, values)});
+  }
+  return state;
+}
+
+class Seed : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    CARDIOGRAD_NEEDS_SHARED(folder);
+    golden_ = std::make_unique<SafetensorsFile>(shared_path(folder + "/expected.safetensors"));
+    std::ifstream file(shared_path(folder + "/expected.json"));
+    expected_ = nlohmann::json::parse(file).at("models").at("MMCNN_CAT");
+    TorchGenerator random(0);
+    ModelOptions options;
+    options.name = "mmcnn_cat";
+    model_ = find_model(options.name).make({backend_, DType::f32, &random}, options);
+    load_state_dict(*model_, read_weights(*model_, backend_), "model_MMCNN_CAT.pt");
+    model_->eval();  // the expected values are of evaluation mode
+    inputs_ = {tensor("signal_mv"), tensor("notes")};
+  }
+
+  Tensor tensor(const std::string& name) const {
+    return Tensor::borrow(backend_, golden_->view(name), backend_);
+  }
+  std::vector<float> values(const std::string& name) const {
+    return tensor(name).to_vector<float>();
+  }
+
+  std::shared_ptr<Backend> backend_ = make_backend("cpu");
+  std::unique_ptr<SafetensorsFile> golden_;
+  nlohmann::json expected_;
+  std::unique_ptr<Classifier> model_;
+  ModelInputs inputs_;
+};
+
+TEST_F(Seed, Logits) {
+  const NoGradScope no_grad;
+  const std::vector<float> logits = model_->forward(inputs_).to_vector<float>();
+  const std::vector<float> expected = values("MMCNN_CAT.logits_eval");
+  ASSERT_EQ(logits.size(), expected.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-5) << i;
+  const auto& probabilities = expected_.at("prob_record_1");
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    EXPECT_NEAR(1.0 / (1.0 + std::exp(-double{logits[i]})), probabilities[i].get<double>(), 1e-5);
+  }
+}
+
+TEST_F(Seed, ParameterCount) {
+  EXPECT_EQ(model_->parameter_count(), expected_.at("params").get<std::int64_t>());
+}
+
+TEST_F(Seed, FirstGradients) {
+  bce_with_logits(model_->forward(inputs_), tensor("labels")).backward();
+  int compared = 0;
+  for (const NamedTensor& parameter : model_->parameters()) {
+    const std::string full = "MMCNN_CAT.grad." + parameter.name;
+    if (!golden_->contains(full)) continue;
+    ++compared;
+    const auto actual = to_torch(parameter.tensor.grad(), parameter.layout).to_vector<float>();
+    const bool behind_pooling = parameter.name.rfind("conv", 0) == 0;
+    EXPECT_LE(normalised_squared_error(actual, values(full)), behind_pooling ? near_tie : 1e-10)
+        << full;
+  }
+  EXPECT_EQ(compared, 12);
+}
+
+TEST_F(Seed, FiveSteps) {
+  FlatParameters parameters(*model_);
+  OptimizerSpec spec = optimizer_defaults("rmsprop");
+  spec.lr = 1e-4;
+  Optimizer optimizer(spec, parameters);
+  for (const auto& expected : expected_.at("losses_5_steps_eval_mode")) {
+    parameters.zero_grad();
+    const Tensor loss = bce_with_logits(model_->forward(inputs_), tensor("labels"));
+    loss.backward();
+    optimizer.step();
+    EXPECT_NEAR(loss.item() / expected.get<double>(), 1.0, 1e-4);
+  }
+}
+
+}  // namespace
+}  // namespace cardiograd

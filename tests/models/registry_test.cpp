@@ -1,0 +1,94 @@
+// The registered models: configs, shapes, counts.
+#include "models/registry.h"
+
+#include <gtest/gtest.h>
+
+#include "nn/tape.h"
+#include "tests/support/temp_folder.h"
+#include "trainer/config.h"
+
+namespace cardiograd {
+namespace {
+
+std::unique_ptr<Classifier> make(const ModelOptions& options,
+                                 const std::shared_ptr<Backend>& backend) {
+  TorchGenerator random(0);
+  return find_model(options.name).make({backend, DType::f32, &random}, options);
+}
+
+TEST(Registry, EveryModelHasAConfig) {
+  for (const ModelEntry& entry : model_registry()) {
+    const RunConfig config =
+        read_config(CARDIOGRAD_SOURCE_DIR "/trainer/configs/seed/" + entry.name + ".toml", {});
+    EXPECT_EQ(config.model.name, entry.name);
+    EXPECT_EQ(config.reads("signal"), entry.reads_signal) << entry.name;
+    EXPECT_EQ(config.reads("notes"), entry.reads_notes) << entry.name;
+    EXPECT_FALSE(entry.summary.empty()) << entry.name;
+  }
+}
+
+TEST(Registry, AnUnknownNameGetsTheNearestOne) {
+  EXPECT_EQ(testing::error_of([] { find_model("mmcnn_som"); }),
+            "model \"mmcnn_som\" is unknown; did you mean \"mmcnn_sum\"? Known are cnn, mmcnn_sum, "
+            "mmcnn_cat");
+}
+
+// [2, classes] from two records of `length` samples.
+void expect_logits(const ModelEntry& entry, std::int64_t length, bool batch_norm) {
+  const auto backend = make_backend("cpu");
+  const NoGradScope no_grad;
+  ModelOptions options;
+  options.name = entry.name;
+  options.length = length;
+  options.classes = 7;
+  options.batch_norm = batch_norm;
+  const auto model = make(options, backend);
+  ModelInputs inputs;
+  if (entry.reads_signal) inputs.signal = Tensor::full(backend, {2, length, 12}, DType::f32, 0.1);
+  if (entry.reads_notes) inputs.notes = Tensor::full(backend, {2, 768}, DType::f32, 0.1);
+  EXPECT_EQ(model->forward(inputs).dims(), (Dims{2, 7})) << entry.name << " " << length;
+}
+
+constexpr std::int64_t shortest = 30;
+
+// 5000 samples are ten seconds at 500 Hz.
+TEST(Registry, GivesOneLogitAClassForEveryLength) {
+  for (const ModelEntry& entry : model_registry()) {
+    for (const std::int64_t length : {shortest, std::int64_t{36}, std::int64_t{1000}}) {
+      expect_logits(entry, length, false);
+    }
+    expect_logits(entry, 36, true);
+  }
+  expect_logits(model_registry().front(), 5000, false);
+}
+
+TEST(Registry, RefusesARecordThatIsTooShort) {
+  ModelOptions options;
+  for (const ModelEntry& entry : model_registry()) {
+    options.name = entry.name;
+    for (const std::int64_t length : {std::int64_t{0}, std::int64_t{1}, shortest - 1}) {
+      options.length = length;
+      EXPECT_EQ(testing::error_of([&] { make(options, make_backend("cpu")); }),
+                "the seed's CNN needs at least 30 samples a record");
+    }
+  }
+}
+
+TEST(Registry, CountsTheParametersOfTheSeed) {
+  const auto backend = make_backend("cpu");
+  ModelOptions options;
+  const auto count = [&](const std::string& name) {
+    options.name = name;
+    return make(options, backend)->parameter_count();
+  };
+  constexpr std::int64_t signal = 16 * 85 + 32 * 81 + 48 * 97 + 512 * 5857 + 128 * 513;
+  constexpr std::int64_t notes = 128 * 769 + 2 * 128;
+  EXPECT_EQ(count("cnn"), signal + 5 * 129);
+  EXPECT_EQ(count("mmcnn_sum"), signal + notes + 5 * 129);
+  EXPECT_EQ(count("mmcnn_cat"), 3'173'029);
+  options.batch_norm = true;
+  EXPECT_EQ(count("cnn"), signal + 5 * 129 + 2 * (16 + 32 + 48));
+}
+
+}  // namespace
+}  // namespace cardiograd
