@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'USAGE'
-usage: tools/test_fresh.sh 12|13|24.04 [--sudo] [--no-shared] [--keep]
+usage: tools/test_fresh.sh 12|13|24.04 [--sudo] [--no-shared] [--ccache DIR] [--keep]
 
 Makes a bare Debian 12, Debian 13 or Ubuntu 24.04 root with debootstrap, copies the
 committed tree into it, and runs tools/test.sh and tools/quickstart.sh --short there
@@ -16,6 +16,7 @@ folder ../shared, where there is one, read-only.
 
   --sudo       run the commands as a user who has sudo, instead of as root
   --no-shared  leave ../shared out: tests that need it are skipped
+  --ccache DIR keep the compiler's cache in DIR, so that a second proof compiles less
   --keep       leave the root in place and say where it is
   --help       this text
 USAGE
@@ -25,21 +26,28 @@ version=
 user=root
 with_shared=1
 keep=0
-for argument in "$@"; do
-  case $argument in
+ccache=
+arguments=("$@")
+while (($#)); do
+  case $1 in
     --sudo) user=builder ;;
     --no-shared) with_shared=0 ;;
+    --ccache)
+      ccache=$(option_value "$@") || exit $?
+      shift
+      ;;
     --keep) keep=1 ;;
     --help | -h)
       usage
       exit 0
       ;;
-    -*) usage_error "unknown option '$argument'" ;;
+    -*) usage_error "unknown option '$1'" ;;
     *)
-      [[ -z $version ]] || usage_error "one system at a time: '$version' or '$argument'"
-      version=$argument
+      [[ -z $version ]] || usage_error "one system at a time: '$version' or '$1'"
+      version=$1
       ;;
   esac
+  shift
 done
 case $version in
   12) suite=bookworm vendor=Debian ;;
@@ -53,9 +61,13 @@ esac
 # In a mount namespace of its own, whatever is mounted below ends with this script, however it ends.
 if [[ -z ${CARDIOGRAD_FRESH_NAMESPACE:-} ]] && unshare --mount true 2>/dev/null; then
   export CARDIOGRAD_FRESH_NAMESPACE=1
-  exec unshare --mount --propagation private "${BASH_SOURCE[0]}" "$@"
+  exec unshare --mount --propagation private "${BASH_SOURCE[0]}" "${arguments[@]}"
 fi
 
+if [[ -n $ccache ]]; then
+  mkdir -p "$ccache" || fail "the folder $ccache cannot be made: name another with --ccache"
+  ccache=$(cd "$ccache" && pwd)
+fi
 cd "$project_root"
 git rev-parse --verify -q HEAD >/dev/null || fail "$project_root is not a git checkout: the committed tree is what is tested"
 if [[ -n $(git status --porcelain) ]]; then
@@ -171,12 +183,13 @@ copy_tree() {
     mount_in --bind "$(realpath "$project_root/../shared")" "$root/src/shared"
     mount -o remount,bind,ro "$root/src/shared"
   fi
+  if [[ -n $ccache ]]; then mount_in --bind "$ccache" "$root/var/cache/ccache"; fi
 }
 
 # inside COMMAND...: runs a command in the root with a clean environment.
 inside() {
   env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-    DEBIAN_FRONTEND=noninteractive "${proxies[@]}" chroot "$root" "$@" </dev/null
+    DEBIAN_FRONTEND=noninteractive ${ccache:+CCACHE_DIR=/var/cache/ccache} "${proxies[@]}" chroot "$root" "$@" </dev/null
 }
 
 # Runs one of the two commands in the copied tree, as the user that was asked for.
@@ -207,7 +220,7 @@ if [[ $user != root ]]; then
     fail "sudo could not be installed in the root"
   inside useradd --create-home "$user"
   printf '%s ALL=(ALL) NOPASSWD: ALL\n' "$user" >"$root/etc/sudoers.d/$user"
-  inside chown -R "$user:" /src/cardiograd
+  inside chown -R "$user:" /src/cardiograd ${ccache:+/var/cache/ccache}
 fi
 say "the root is ready ($(duration $((SECONDS - begun))))"
 
