@@ -235,6 +235,11 @@ class Run {
 
 }  // namespace
 
-FitResult fit(const RunConfig& config, bool quiet) { return Run(config, quiet).train(); }
+FitResult fit(const RunConfig& config, bool quiet) {
+  RunConfig resolved = config;
+  // trainer eval may run from another folder.
+  resolved.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();
+  return Run(resolved, quiet).train();
+}
 
 }  // namespace cardiograd
