@@ -385,7 +385,8 @@ constexpr SimdKernels kernels{CARDIOGRAD_SIMD_NAME, lanes,
                               pack_panels,          multiply_windows,
                               accumulate_outer,     multiply_channels,
                               accumulate_channels,  relu_pool,
-                              relu_unpool,          sum_rows, spin_multiply_add};
+                              relu_unpool,          sum_rows,
+                              spin_multiply_add};
 
 }  // namespace
 }  // namespace CARDIOGRAD_SIMD_NAMESPACE
