@@ -141,9 +141,9 @@ void normalise_all(const Shape& shape, const ConstView& x, const float* mean, co
 }
 
 // sums[0 .. C-1] = sum of dy, sums[C .. 2C-1] = sum of dy (x - mean).
-void gradient_sums(Backend& backend, const Shape& shape, const ConstView& x, const ConstView& dy,
+void gradient_sums(BlockCache& blocks, const Shape& shape, const ConstView& x, const ConstView& dy,
                    const float* mean, double* sums) {
-  column_sums<2>(backend, shape.rows, shape.channels, sums,
+  column_sums<2>(blocks, shape.rows, shape.channels, sums,
                  [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
                      std::int64_t end, double* accumulators) {
                    const std::int64_t at = row_begin * shape.channels + begin;
@@ -159,10 +159,10 @@ void CpuBackend::batch_norm_training_forward(ConstView x, ConstView gamma, Const
                                              View running_var, View y, View mean, View inv_std) {
   const Shape shape = check(x, {y}, {gamma, beta, running_mean, running_var, mean, inv_std});
   const std::int64_t channels = shape.channels;
-  const Scratch<double> sums(*this, 2 * channels);
-  const Scratch<float> factor(*this, channels);
+  const Scratch<double> sums(*blocks_, 2 * channels);
+  const Scratch<float> factor(*blocks_, channels);
   const float* shift = floats(x);  // the first row
-  column_sums<2>(*this, shape.rows, channels, sums.data(),
+  column_sums<2>(*blocks_, shape.rows, channels, sums.data(),
                  [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
                      std::int64_t end, double* accumulators) {
                    add_moments({row_end - row_begin, end - begin, channels},
@@ -195,9 +195,9 @@ void CpuBackend::batch_norm_training_backward(ConstView x, ConstView gamma, Cons
                                               View dbeta) {
   const Shape shape = check(x, {dy, dx}, {gamma, mean, inv_std, dgamma, dbeta});
   const std::int64_t channels = shape.channels;
-  const Scratch<double> sums(*this, 2 * channels);
-  const Scratch<double> coefficients(*this, 3 * channels);
-  gradient_sums(*this, shape, x, dy, floats(mean), sums.data());
+  const Scratch<double> sums(*blocks_, 2 * channels);
+  const Scratch<double> coefficients(*blocks_, 3 * channels);
+  gradient_sums(*blocks_, shape, x, dy, floats(mean), sums.data());
   double* factor = coefficients.data();
   double* dy_mean = factor + channels;
   double* slope = dy_mean + channels;
@@ -221,7 +221,7 @@ void CpuBackend::batch_norm_inference_forward(ConstView x, ConstView gamma, Cons
                                               ConstView running_mean, ConstView running_var,
                                               double eps, View y) {
   const Shape shape = check(x, {y}, {gamma, beta, running_mean, running_var});
-  const Scratch<float> factor(*this, shape.channels);
+  const Scratch<float> factor(*blocks_, shape.channels);
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     factor[c] = static_cast<float>(static_cast<double>(floats(gamma)[c]) /
                                    std::sqrt(static_cast<double>(floats(running_var)[c]) + eps));
@@ -234,9 +234,9 @@ void CpuBackend::batch_norm_inference_backward(ConstView x, ConstView gamma, Con
                                                View dx, View dgamma, View dbeta) {
   const Shape shape = check(x, {dy, dx}, {gamma, running_mean, running_var, dgamma, dbeta});
   const std::int64_t channels = shape.channels;
-  const Scratch<double> sums(*this, 2 * channels);
-  const Scratch<float> coefficients(*this, 2 * channels);
-  gradient_sums(*this, shape, x, dy, floats(running_mean), sums.data());
+  const Scratch<double> sums(*blocks_, 2 * channels);
+  const Scratch<float> coefficients(*blocks_, 2 * channels);
+  gradient_sums(*blocks_, shape, x, dy, floats(running_mean), sums.data());
   float* factor = coefficients.data();
   float* zero = factor + channels;
   for (std::int64_t c = 0; c < channels; ++c) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -42,17 +43,18 @@ class BlockCache {
 
 // A block of `count` elements for the length of a call.
 template <class T>
-class BlockScratch {
+class Scratch {
  public:
-  BlockScratch(BlockCache& blocks, std::size_t count)
+  Scratch(BlockCache& blocks, std::int64_t count)
       : blocks_(blocks),
-        bytes_(count * sizeof(T)),
+        bytes_(static_cast<std::size_t>(count) * sizeof(T)),
         data_(static_cast<T*>(blocks.allocate(bytes_))) {}
-  BlockScratch(const BlockScratch&) = delete;
-  BlockScratch& operator=(const BlockScratch&) = delete;
-  ~BlockScratch() { blocks_.deallocate(data_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { blocks_.deallocate(data_, bytes_); }
 
   T* data() const { return data_; }
+  T& operator[](std::int64_t i) const { return data_[i]; }
 
  private:
   BlockCache& blocks_;

@@ -13,8 +13,6 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-std::size_t as_count(std::int64_t n) { return static_cast<std::size_t>(n); }
-
 // Input steps that one output step sees.
 std::int64_t reach(const Conv1dShape& shape) {
   return shape.spec.dilation * (shape.kernel - 1) + 1;
@@ -68,7 +66,7 @@ class TiledInput {
       : shape_(shape),
         tile_(tile),
         span_count_(((tile - 1) * shape.spec.stride + reach(shape)) * shape.inputs),
-        spans_(blocks, as_count(omp_get_max_threads() * span_count_)) {}
+        spans_(blocks, omp_get_max_threads() * span_count_) {}
 
   // body(record, first output step, steps, what the first one sees) for every tile of
   // `used_length` output steps, from many threads.
@@ -104,7 +102,7 @@ class TiledInput {
   const Conv1dShape& shape_;
   std::int64_t tile_;
   std::int64_t span_count_;
-  BlockScratch<float> spans_;
+  Scratch<float> spans_;
 };
 
 // Weights and bias as the kernels read them, and one tile of output a thread.
@@ -117,9 +115,9 @@ class DenseForward {
         tile_(tile),
         columns_(round_up(shape.outputs, simd_.lanes)),
         input_(blocks, shape, tile),
-        panels_(blocks, as_count(shape.kernel * shape.inputs * columns_)),
-        bias_(blocks, as_count(columns_)),
-        tiles_(blocks, as_count(omp_get_max_threads() * tile * columns_)) {
+        panels_(blocks, shape.kernel * shape.inputs * columns_),
+        bias_(blocks, columns_),
+        tiles_(blocks, omp_get_max_threads() * tile * columns_) {
     simd_.pack_panels(weight, panels_.data());
     std::fill_n(bias_.data(), columns_, 0.0F);
     if (bias != nullptr) std::copy_n(bias, shape.outputs, bias_.data());
@@ -161,9 +159,9 @@ class DenseForward {
   std::int64_t tile_;
   std::int64_t columns_;
   TiledInput input_;
-  BlockScratch<float> panels_;
-  BlockScratch<float> bias_;
-  BlockScratch<float> tiles_;
+  Scratch<float> panels_;
+  Scratch<float> bias_;
+  Scratch<float> tiles_;
 };
 
 constexpr std::int64_t tile_steps = 96;
@@ -227,9 +225,9 @@ class WeightGradient {
                                          std::min<std::int64_t>(64, shape.records))),
         x_count_((shape.length + 2 * shape.spec.padding) * shape.inputs),
         dy_count_((shape.output_length + 2 * margin) * columns_),
-        partial_(blocks, as_count(chunks_ * size_)),
-        x_(blocks, as_count(shape.spec.padding > 0 ? omp_get_max_threads() * x_count_ : 0)),
-        dy_(blocks, as_count(omp_get_max_threads() * dy_count_)) {}
+        partial_(blocks, chunks_ * size_),
+        x_(blocks, shape.spec.padding > 0 ? omp_get_max_threads() * x_count_ : 0),
+        dy_(blocks, omp_get_max_threads() * dy_count_) {}
 
   std::int64_t columns() const { return columns_; }
   const SimdKernels& simd() const { return simd_; }
@@ -310,9 +308,9 @@ class WeightGradient {
   std::int64_t chunks_;
   std::int64_t x_count_;
   std::int64_t dy_count_;
-  BlockScratch<float> partial_;
-  BlockScratch<float> x_;
-  BlockScratch<float> dy_;
+  Scratch<float> partial_;
+  Scratch<float> x_;
+  Scratch<float> dy_;
 };
 
 }  // namespace
@@ -394,9 +392,9 @@ void direct_relu_pool_backward(BlockCache& blocks, const Conv1dShape& shape, std
   const Conv1dShape back = mirrored(shape);
   const std::int64_t dx_columns = round_up(shape.inputs, simd.lanes);
   const bool in_place = dx_columns == shape.inputs;
-  const BlockScratch<float> panels(blocks, as_count(shape.kernel * shape.outputs * dx_columns));
-  const BlockScratch<float> dx_rows(
-      blocks, as_count(in_place ? 0 : omp_get_max_threads() * shape.length * dx_columns));
+  const Scratch<float> panels(blocks, shape.kernel * shape.outputs * dx_columns);
+  const Scratch<float> dx_rows(blocks,
+                               in_place ? 0 : omp_get_max_threads() * shape.length * dx_columns);
   if (dx != nullptr) simd.pack_panels(mirrored_weights(shape, weight), panels.data());
   const std::int64_t pooled = shape.output_length / pool;
   plan.run(

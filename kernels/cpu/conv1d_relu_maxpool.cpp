@@ -29,8 +29,8 @@ Conv1dShape fused_shape(const Conv1dSpec& spec, std::int64_t pool, const Dims& x
   return shape;
 }
 
-std::size_t full_count(const Conv1dShape& shape) {
-  return static_cast<std::size_t>(shape.records * shape.output_length * shape.outputs);
+std::int64_t full_count(const Conv1dShape& shape) {
+  return shape.records * shape.output_length * shape.outputs;
 }
 
 // The gradient before pooling and ReLU: dy where an element won and lives, 0 elsewhere.
@@ -69,7 +69,7 @@ void CpuBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64_
                              floats(y), winners);
     return;
   }
-  const BlockScratch<float> full(*blocks_, full_count(shape));
+  const Scratch<float> full(*blocks_, full_count(shape));
   conv1d_forward(spec, x, weight, bias, {full.data(), DType::f32, full_dims(shape)});
   const SimdKernels& simd = simd_kernels();
   const std::int64_t pooled = shape.output_length / pool;
@@ -103,7 +103,7 @@ void CpuBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64
                               floats(dx), floats(dweight), floats(dbias));
     return;
   }
-  const BlockScratch<float> full(*blocks_, full_count(shape));
+  const Scratch<float> full(*blocks_, full_count(shape));
   const View dfull{full.data(), DType::f32, full_dims(shape)};
   unpool_gradient(shape, pool, winners, floats(dy), full.data());
   if (dx.present()) conv1d_backward_data(spec, dfull, weight, dx);

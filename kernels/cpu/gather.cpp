@@ -65,7 +65,7 @@ void CpuBackend::gather_records(const GatherSpec& spec, ConstView records, Const
   constexpr std::int64_t vector = 16;
   constexpr std::int64_t least = 192;
   const std::int64_t period = leads * vector * ((least + leads * vector - 1) / (leads * vector));
-  const Scratch<float> pattern(*this, 2 * period);
+  const Scratch<float> pattern(*blocks_, 2 * period);
   for (std::int64_t i = 0; i < period; ++i) {
     pattern[i] = floats(scale)[i % leads];
     pattern[period + i] = floats(shift)[i % leads];

@@ -131,8 +131,8 @@ void CpuBackend::layer_norm_backward(ConstView x, ConstView gamma, ConstView mea
                    floats(dy) + at, shape.width, floats(dx) + at);
     }
   });
-  const Scratch<double> sums(*this, 2 * shape.width);
-  column_sums<2>(*this, shape.rows, shape.width, sums.data(),
+  const Scratch<double> sums(*blocks_, 2 * shape.width);
+  column_sums<2>(*blocks_, shape.rows, shape.width, sums.data(),
                  [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
                      std::int64_t end, double* accumulators) {
                    const std::int64_t at = row_begin * shape.width + begin;

@@ -42,7 +42,7 @@ void check_bias(const LinearShape& shape, const ConstView& bias) {
 void sum_rows(BlockCache& blocks, const float* x, std::int64_t rows, std::int64_t columns,
               float* sums) {
   const std::int64_t chunks = std::clamp<std::int64_t>(rows / 64, 1, 64);
-  const BlockScratch<float> partial(blocks, static_cast<std::size_t>(chunks * columns));
+  const Scratch<float> partial(blocks, chunks * columns);
   std::fill_n(partial.data(), chunks * columns, 0.0F);
   const SimdKernels& simd = simd_kernels();
 #pragma omp parallel for schedule(static) if (rows * columns > 32768)

@@ -187,8 +187,8 @@ class PrimitiveCache::Implementation {
   void execute(const Convolution& made, Direction direction, const float* x, const float* weight,
                const float* bias, const float* y) {
     const bool reorders = static_cast<bool>(made.reorder);
-    const BlockScratch<std::byte> scratchpad(blocks_, made.scratchpad.get_size());
-    const BlockScratch<std::byte> reordered(blocks_, reorders ? made.weights.get_size() : 0);
+    const Scratch<std::byte> scratchpad(blocks_, made.scratchpad.get_size());
+    const Scratch<std::byte> reordered(blocks_, reorders ? made.weights.get_size() : 0);
     const memory user_weights = wrap(made.user_weights, weight);
     const memory weights = reorders ? wrap(made.weights, reordered.data()) : user_weights;
     std::unordered_map<int, memory> arguments{

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/cpu/block_cache.h"
 
 namespace cardiograd {
 
@@ -61,32 +61,12 @@ double ordered_sum(std::int64_t count, const BlockSum& block_sum) {
   return total;
 }
 
-// Memory for the length of one operation, from the backend's own cache of blocks.
-template <class T>
-class Scratch {
- public:
-  Scratch(Backend& backend, std::int64_t count)
-      : backend_(backend),
-        bytes_(static_cast<std::size_t>(count) * sizeof(T)),
-        data_(static_cast<T*>(backend.allocate(bytes_))) {}
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { backend_.deallocate(data_, bytes_); }
-  T* data() const { return data_; }
-  T& operator[](std::int64_t i) const { return data_[i]; }
-
- private:
-  Backend& backend_;
-  std::size_t bytes_;
-  T* data_;
-};
-
 // Sums over rows of [rows, columns], `Sums` of them at once, in double.
 // tile(row_begin, row_end, column_begin, column_end, accumulators) adds its rows to the zeroed
 // accumulators: sum s of column c is accumulators[s * width + c - column_begin], where width is
 // column_end - column_begin. totals receives [Sums, columns].
 template <int Sums, class Tile>
-void column_sums(Backend& backend, std::int64_t rows, std::int64_t columns, double* totals,
+void column_sums(BlockCache& blocks, std::int64_t rows, std::int64_t columns, double* totals,
                  const Tile& tile) {
   constexpr std::int64_t tile_width = 512;
   constexpr std::int64_t most_row_blocks = 64;
@@ -95,7 +75,7 @@ void column_sums(Backend& backend, std::int64_t rows, std::int64_t columns, doub
   const std::int64_t column_tiles = (columns + width - 1) / width;
   const std::int64_t row_blocks =
       std::clamp<std::int64_t>(rows * width / parallel_grain, 1, most_row_blocks);
-  const Scratch<double> partial(backend, row_blocks * Sums * columns);
+  const Scratch<double> partial(blocks, row_blocks * Sums * columns);
   // A tile's accumulators lie together; a block of rows holds its tiles one after the other.
   const auto run = [&](std::int64_t item) {
     const std::int64_t block = item / column_tiles;

@@ -63,7 +63,7 @@ void sum_rows(const float* x, std::int64_t rows, std::int64_t width, double alph
   });
 }
 
-void sum_middle(Backend& backend, const float* x, const MiddleShape& shape, double alpha,
+void sum_middle(BlockCache& blocks, const float* x, const MiddleShape& shape, double alpha,
                 float* y) {
   if (shape.inner == 1) {
     sum_rows(x, shape.outer, shape.reduced, alpha, y);
@@ -71,8 +71,8 @@ void sum_middle(Backend& backend, const float* x, const MiddleShape& shape, doub
   }
   const std::int64_t plane = shape.reduced * shape.inner;
   if (shape.outer == 1) {
-    const Scratch<double> totals(backend, shape.inner);
-    column_sums<1>(backend, shape.reduced, shape.inner, totals.data(),
+    const Scratch<double> totals(blocks, shape.inner);
+    column_sums<1>(blocks, shape.reduced, shape.inner, totals.data(),
                    [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
                        std::int64_t end, double* accumulators) {
                      add_columns(x + row_begin * shape.inner + begin, row_end - row_begin,
@@ -199,12 +199,12 @@ void CpuBackend::sum(ConstView x, double alpha, View y) {
       std::any_of(groups.begin(), groups.begin() + static_cast<std::ptrdiff_t>(which),
                   [](const AxisGroup& group) { return group.reduced; });
   if (!several) {
-    sum_middle(*this, floats(x), shape, alpha, floats(y));
+    sum_middle(*blocks_, floats(x), shape, alpha, floats(y));
     return;
   }
   // Axes on both sides of a kept one: reduce the last group, then what is left.
-  const Scratch<float> part(*this, shape.outer * shape.inner);
-  sum_middle(*this, floats(x), shape, 1.0, part.data());
+  const Scratch<float> part(*blocks_, shape.outer * shape.inner);
+  sum_middle(*blocks_, floats(x), shape, 1.0, part.data());
   groups[which].size = 1;
   Dims rest;
   Dims target;
