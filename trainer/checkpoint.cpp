@@ -3,12 +3,13 @@
 #include <cmath>
 #include <cstdio>
 #include <fcntl.h>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "nn/atomic_file.h"
+#include "nn/input_file.h"
 #include "nn/state_dict.h"
+#include "nn/strict_json.h"
 
 namespace cardiograd {
 
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int state_version = 1;
+constexpr std::size_t most_state_bytes = 1 << 20;
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
@@ -46,7 +48,7 @@ json to_json(const TrainingState& state) {
 TrainingState from_json(const json& value) {
   TrainingState state;
   if (value.at("format") != "cardiograd-checkpoint" || value.at("version") != state_version) {
-    throw InputError("it has another format or version");
+    throw InputError("its format or version is not what this program writes");
   }
   value.at("epoch").get_to(state.epoch);
   value.at("step").get_to(state.step);
@@ -69,6 +71,10 @@ TrainingState from_json(const json& value) {
   const json& standardisation = value.at("standardisation");
   standardisation.at("mean").get_to(state.standardisation.mean);
   standardisation.at("std").get_to(state.standardisation.std);
+  const std::size_t leads = state.standardisation.mean.size();
+  if ((leads != 0 && leads != packed_leads) || state.standardisation.std.size() != leads) {
+    throw InputError("standardisation does not list 12 leads or none");
+  }
   return state;
 }
 
@@ -125,14 +131,17 @@ void save_checkpoint(const fs::path& folder, const Module& model, const Optimize
 
 TrainingState read_training_state(const fs::path& folder) {
   const fs::path path = folder / "state.json";
-  std::ifstream file(path);
-  if (!file) {
-    throw InputError(path.string() + " cannot be read: is " + folder.parent_path().string() +
+  if (!fs::exists(path)) {
+    throw InputError(path.string() + " does not exist: is " + folder.parent_path().string() +
                      " the folder of a finished run?");
   }
+  const json state = parse_strict_json(read_text(path, most_state_bytes), path.string(), 4);
   try {
-    return from_json(json::parse(file));
-  } catch (const std::exception& error) {
+    return from_json(state);
+  } catch (const json::exception&) {
+    throw InputError(path.string() +
+                     " is not the state of a checkpoint: a field is missing or of another type");
+  } catch (const InputError& error) {
     throw InputError(path.string() + " is not the state of a checkpoint: " + error.what());
   }
 }

@@ -150,20 +150,27 @@ class Run {
     return value;
   }
 
+  std::string diverged(const char* what, std::int64_t epoch, double value) const {
+    return std::string("the ") + what + " became " + (std::isnan(value) ? "nan" : "infinite") +
+           " at step " + std::to_string(state_.step) + " (epoch " + std::to_string(epoch) +
+           "): lower train.lr or set train.clip_norm";
+  }
+
   [[noreturn]] void stop_diverged(const Batch& batch, std::int64_t epoch, double value) const {
     std::string ids;
     for (std::int32_t record : batch.records.to_vector<std::int32_t>()) {
       ids += (ids.empty() ? "" : " ") +
              std::to_string(session_.dataset->ecg_id()[static_cast<std::size_t>(record)]);
     }
-    throw Error("the loss became " + std::to_string(value) + " at step " +
-                std::to_string(state_.step) + " (epoch " + std::to_string(epoch) +
-                "): lower train.lr or set train.clip_norm; the batch's ecg_ids were " + ids);
+    throw Error(diverged("loss", epoch, value) + "; the batch's ecg_ids were " + ids);
   }
 
   void validate(std::int64_t epoch) {
     const Outcome outcome =
         run_model(session_, valid_, config_.train.batch_size, pos_weight_, progress_, "validation");
+    if (!std::isfinite(outcome.loss)) {
+      throw Error(diverged("validation loss", epoch, outcome.loss));
+    }
     const Metrics metrics = evaluate(outcome.predictions(session_.task));
     state_.epoch = epoch;
     state_.valid_loss = outcome.loss;

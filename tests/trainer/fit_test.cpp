@@ -1,0 +1,224 @@
+#include "trainer/fit.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/synthetic_data.h"
+#include "trainer/eval.h"
+
+namespace cardiograd {
+namespace {
+
+using nlohmann::json;
+using testing::error_of;
+using testing::read_file;
+using testing::SyntheticData;
+using testing::TempFolder;
+
+const SyntheticData& data() {
+  static const SyntheticData made(120);
+  return made;
+}
+
+RunConfig config_for(const std::filesystem::path& dir) {
+  RunConfig config;
+  config.data.path = data().packed().string();
+  config.run.dir = dir.string();
+  config.run.plots = false;
+  config.train.epochs = 2;
+  config.train.batch_size = 32;
+  return config;
+}
+
+std::vector<json> events(const std::filesystem::path& run, const std::string& kind) {
+  std::vector<json> found;
+  std::ifstream file(run / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    const json event = json::parse(line);
+    if (event.at("event") == kind) found.push_back(event);
+  }
+  return found;
+}
+
+// What must be the same in two runs alike: weights, and every figure but the speed.
+std::string result_of(const std::filesystem::path& run) {
+  std::string text =
+      read_file(run / "last/model.safetensors") + read_file(run / "last/optimizer.safetensors");
+  for (const char* kind : {"step", "epoch", "test"}) {
+    for (json event : events(run, kind)) {
+      event.erase("records_per_second");
+      text += event.dump();
+    }
+  }
+  return text;
+}
+
+std::string fit_and_read(const TempFolder& folder, const std::string& name, RunConfig config) {
+  config.run.dir = (folder / name).string();
+  fit(config, true);
+  return result_of(folder / name);
+}
+
+TEST(Fit, LeavesARunFolderWithEverythingInIt) {
+  const TempFolder folder;
+  const std::filesystem::path run = folder / "runs/first";
+  const RunConfig config = config_for(run);
+  const FitResult result = fit(config, true);
+
+  for (const char* name :
+       {"best/model.safetensors", "best/optimizer.safetensors", "best/state.json",
+        "best/config.toml", "last/model.safetensors", "last/optimizer.safetensors",
+        "last/state.json", "last/config.toml", "config.toml", "metrics.jsonl", "test.json",
+        "test_targets.npy", "test_predictions.npy"}) {
+    EXPECT_TRUE(std::filesystem::is_regular_file(run / name)) << name;
+  }
+  const auto entries = std::distance(std::filesystem::directory_iterator(run), {});
+  EXPECT_EQ(entries, 7) << "and nothing else";
+  EXPECT_EQ(read_config(run / "config.toml", {}), config);
+
+  const json test = json::parse(read_file(run / "test.json"));
+  EXPECT_EQ(test.at("macro_auroc"), result.test.macro_auroc.value());
+  EXPECT_EQ(test.at("epoch"), result.best_epoch);
+  EXPECT_EQ(test.at("folds"), json({10}));
+  EXPECT_EQ(test.at("classes").size(), 5U);
+  EXPECT_EQ(events(run, "start").size(), 1U);
+  EXPECT_EQ(events(run, "test").size(), 1U);
+  const std::vector<json> epochs = events(run, "epoch");
+  ASSERT_EQ(epochs.size(), 2U);
+  EXPECT_EQ(events(run, "step").size(), epochs.back().at("step").get<std::size_t>());
+  EXPECT_LT(epochs[1].at("train_loss"), epochs[0].at("train_loss"));
+}
+
+TEST(Fit, TheTrainingLossIsTheMeanOverRecords) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.train.epochs = 1;
+  fit(config, true);
+  const json start = events(folder / "run", "start").front();
+  double sum = 0.0;
+  auto left = start.at("train_records").get<double>();
+  for (const json& step : events(folder / "run", "step")) {
+    const double size = std::min(left, 32.0);
+    sum += step.at("loss").get<double>() * size;
+    left -= size;
+  }
+  EXPECT_EQ(left, 0.0);
+  EXPECT_NEAR(events(folder / "run", "epoch").front().at("train_loss").get<double>(),
+              sum / start.at("train_records").get<double>(), 1e-12);
+}
+
+// A learning rate that is far too high makes later epochs worse than an early one.
+TEST(Fit, BestIsTheEpochOfTheLowestValidationLoss) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.train.epochs = 5;
+  config.train.lr = 3e-3;
+  const FitResult result = fit(config, true);
+  const std::vector<json> epochs = events(folder / "run", "epoch");
+  const auto best = std::min_element(
+      epochs.begin(), epochs.end(),
+      [](const json& a, const json& b) { return a.at("valid_loss") < b.at("valid_loss"); });
+  EXPECT_EQ(result.best_epoch, best->at("epoch"));
+  const json state = json::parse(read_file(folder / "run/best/state.json"));
+  EXPECT_EQ(state.at("epoch"), best->at("epoch"));
+  EXPECT_EQ(state.at("valid_loss"), best->at("valid_loss"));
+  EXPECT_EQ(json::parse(read_file(folder / "run/last/state.json")).at("epoch"), 5);
+}
+
+TEST(Fit, TheSameSeedGivesTheSameBitsAndAnotherOneOthers) {
+  const TempFolder folder;
+  RunConfig config = config_for("");
+  config.model.dropout = 0.2;
+  const std::string first = fit_and_read(folder, "first", config);
+  EXPECT_TRUE(fit_and_read(folder, "second", config) == first);
+  config.train.seed = 1;
+  EXPECT_FALSE(fit_and_read(folder, "other seed", config) == first);
+}
+
+TEST(Fit, TheNumberOfThreadsDoesNotChangeTheBits) {
+  const TempFolder folder;
+  RunConfig config = config_for("");
+  config.threads = 1;
+  const std::string one = fit_and_read(folder, "one", config);
+  config.threads = 2;
+  EXPECT_TRUE(fit_and_read(folder, "two", config) == one);
+}
+
+TEST(Fit, EvaluationReproducesTheTestFigures) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.data.standardize = "lead";
+  config.data.inputs = {"signal", "notes"};
+  config.model.name = "mmcnn_sum";
+  const FitResult result = fit(config, true);
+  const json test = json::parse(read_file(folder / "run/test.json"));
+  const EvalResult again = evaluate_run({.run = folder / "run", .quiet = true});
+  EXPECT_EQ(again.metrics.macro_auroc, result.test.macro_auroc);
+  EXPECT_EQ(again.metrics.macro_auroc.value(), test.at("macro_auroc"));
+  EXPECT_EQ(again.loss, test.at("loss"));
+  EXPECT_EQ(again.epoch, result.best_epoch);
+  const EvalResult fold =
+      evaluate_run({.run = folder / "run", .fold = 9, .checkpoint = "last", .quiet = true});
+  EXPECT_EQ(fold.loss, events(folder / "run", "epoch").back().at("valid_loss"));
+}
+
+TEST(Fit, ARunFolderThatExistsIsRefusedAndLeftAlone) {
+  const TempFolder folder;
+  folder.write("run/test.json", "old");
+  EXPECT_EQ(error_of([&] { fit(config_for(folder / "run"), true); }),
+            "run.dir " + (folder / "run").string() +
+                " exists already: choose another folder, or move the old run away");
+  EXPECT_EQ(read_file(folder / "run/test.json"), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "run"), {}), 1);
+}
+
+TEST(Fit, WhatDoesNotFitTogetherMakesNoRunFolder) {
+  const TempFolder folder;
+  const auto refused = [&](const auto& change) {
+    RunConfig config = config_for(folder / "run");
+    change(config);
+    const std::string error = error_of([&] { fit(config, true); });
+    EXPECT_FALSE(std::filesystem::exists(folder / "run")) << error;
+    return error;
+  };
+  const std::string path = data().packed().string();
+  EXPECT_EQ(refused([](RunConfig& c) { c.data.rate = 500; }),
+            "data.rate is 500, but " + path + " was prepared at 100 Hz");
+  EXPECT_EQ(refused([](RunConfig& c) {
+              c.data.inputs = {"signal", "notes"};
+            }),
+            "model \"cnn\" does not read the notes, but data.inputs lists \"notes\"");
+  EXPECT_EQ(refused([](RunConfig& c) { c.device = "gpu"; }),
+            "device \"gpu\" is unknown: use \"cpu\", \"cuda\" or \"cuda:N\"");
+  EXPECT_TRUE(refused([](RunConfig& c) {
+                c.model.name = "cnnn";
+              }).starts_with("model \"cnnn\" is unknown; did you mean \"cnn\"? Known are "));
+}
+
+TEST(Fit, ALossThatIsNoNumberNamesStepAndRecords) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.train.lr = 1e30;
+  config.train.batch_size = 8;
+  const std::string error = error_of([&] { fit(config, true); });
+  const std::string sentence =
+      "the loss became nan at step 2 (epoch 1): lower train.lr or set train.clip_norm; the "
+      "batch's ecg_ids were ";
+  ASSERT_TRUE(error.starts_with(sentence)) << error;
+  EXPECT_EQ(std::count(error.begin() + static_cast<long>(sentence.size()), error.end(), ' '), 7);
+}
+
+TEST(Fit, AValidationLossThatIsNoNumberIsSaid) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.train.lr = 1e30;
+  config.train.batch_size = 1000;  // the only step of the epoch has a finite loss
+  EXPECT_EQ(error_of([&] { fit(config, true); }),
+            "the validation loss became nan at step 1 (epoch 1): lower train.lr or set "
+            "train.clip_norm");
+  EXPECT_FALSE(std::filesystem::exists(folder / "run/best"));
+}
+
+}  // namespace
+}  // namespace cardiograd
