@@ -65,6 +65,16 @@ void scale_voltage(SynthBeat& beat, double ventricular, double repolarisation) {
   scale(beat.repolarisation, repolarisation);
 }
 
+// The largest QRS from trough to peak among the leads, in mV.
+double largest_qrs(const SynthBeat& beat, const SynthLeads& leads) {
+  double largest = 0.1;
+  for (const Dipole& lead : leads) {
+    const Extremes extremes = qrs_extremes(beat, lead);
+    largest = std::max(largest, extremes.high - extremes.low);
+  }
+  return largest;
+}
+
 double body_gain(const SynthPlan& plan, SynthRandom& random) {
   const double bmi = plan.weight / (plan.height * plan.height * 1e-4);
   return std::clamp(random.factor(0.18) * (plan.female ? 0.92 : 1.0) * (1 - 0.012 * (bmi - 25)),
@@ -86,7 +96,9 @@ void settle_voltage(SynthBeat& beat, const SynthLeads& leads, const SynthPlan& p
   } else if (plan.has("LVH") || plan.has("HVOLT")) {
     const double target =
         plan.has("LVH") ? 3.2 + 2.3 * plan.severity("LVH") : 3.7 + 0.8 * plan.severity("HVOLT");
-    const double factor = std::clamp(target / std::max(index, 0.5), 1.0, 2.4);
+    // With a turned axis or a block, the index says little: no lead may grow beyond what is seen.
+    const double most = std::max(1.0, std::min(2.4, 4.2 / largest_qrs(beat, leads)));
+    const double factor = std::clamp(target / std::max(index, 0.5), 1.0, most);
     scale_voltage(beat, factor, std::sqrt(factor));
   } else if (!wide) {
     const double limit = plan.age < 35 ? 3.6 : 3.1;

@@ -10,10 +10,10 @@
 namespace cardiograd {
 
 struct EvalOptions {
-  std::filesystem::path run;                  // the run's folder
-  std::optional<std::filesystem::path> data;  // another packed file than the run's
-  std::optional<std::int64_t> fold;           // instead of the run's test folds
-  std::string checkpoint = "best";            // or "last"
+  std::filesystem::path run;                    // the run's folder
+  std::optional<std::filesystem::path> data{};  // another packed file than the run's
+  std::optional<std::int64_t> fold{};           // instead of the run's test folds
+  std::string checkpoint = "best";              // or "last"
   bool quiet = false;
 };
 

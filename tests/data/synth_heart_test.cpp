@@ -139,6 +139,28 @@ TEST(SynthHearts, LeftHypertrophyMeetsTheVoltageCriterion) {
   EXPECT_LT(mean_over(plans_with("NORM", 60), index), 3.0);
 }
 
+TEST(SynthHearts, HypertrophyWithABlockKeepsVoltagesThatHeartsHave) {
+  double largest = 0;
+  int found = 0;
+  for (const SynthPlan& plan : plans_with("LVH", 400)) {
+    if (!plan.has("LAFB") && !plan.has("CRBBB")) continue;
+    ++found;
+    const SynthHeart heart = build_synth_heart(plan, 1);
+    for (const Dipole& lead : heart.leads) {
+      double low = 0;
+      double high = 0;
+      for (double time = -0.08; time < 0.1; time += 0.002) {
+        const double value = projected(heart.beat.ventricular, lead, time);
+        low = std::min(low, value);
+        high = std::max(high, value);
+      }
+      largest = std::max(largest, high - low);
+    }
+  }
+  EXPECT_GT(found, 10);
+  EXPECT_LT(largest, 5.5) << "mV from trough to peak";
+}
+
 TEST(SynthHearts, HemiblockTurnsTheAxisAndFirstDegreeBlockStretchesPr) {
   const auto axis = [](const SynthHeart& heart) { return heart.axis; };
   const auto pr = [](const SynthHeart& heart) { return heart.pr; };
