@@ -58,7 +58,7 @@ if ((dev)); then
     'ubuntu 24.04') clang_version=18 ;;
     *) clang_version=19 ;;
   esac
-  packages+=(clang-format clang-tidy clang "libclang-rt-$clang_version-dev" debootstrap)
+  packages+=(clang-format clang-tidy clang "libclang-rt-$clang_version-dev" libomp-dev debootstrap)
 fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
