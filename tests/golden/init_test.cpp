@@ -1,5 +1,6 @@
 // Initial values against PyTorch's, bit by bit.
 #include <bit>
+#include <cstdint>
 #include <cstring>
 #include <gtest/gtest.h>
 

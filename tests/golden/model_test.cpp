@@ -1,5 +1,6 @@
 // The seed's models against PyTorch's, from the initial values of one seed: logits, first
 // gradients, the losses of twelve RMSprop steps, and the logits after them.
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "models/registry.h"

@@ -1,6 +1,7 @@
 // Every operation of nn/ops.h, and small networks of them: the tape's gradients on the float64
 // reference against central differences, (L(x + h) - L(x - h)) / 2h for L = sum of dy y with a
 // random dy.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <functional>

@@ -1,6 +1,7 @@
 // Modules: names, modes, flat parameters, state_dict.
 #include "nn/module.h"
 
+#include <cmath>
 #include <cstdint>
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
 // The tape: accumulation, seeds, released graphs, long chains, memory.
 #include "nn/tape.h"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>

@@ -1,5 +1,6 @@
 #include "tests/support/stored_zip.h"
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/error.h"
