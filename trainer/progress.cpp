@@ -25,6 +25,10 @@ std::string clock_text(double seconds) {
 
 Progress::Progress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
 
+Progress::~Progress() {
+  if (bar_) finish();
+}
+
 void Progress::begin(const std::string& title, std::int64_t total) {
   title_ = title;
   total_ = std::max<std::int64_t>(total, 1);
@@ -41,6 +45,7 @@ void Progress::update(std::int64_t done, const std::string& note) {
   const double elapsed = seconds_since(begun_);
   const std::string left = done > 0 ? clock_text(elapsed / share - elapsed) : "-:--";
   if (terminal_) {
+    bar_ = true;
     const auto full = static_cast<std::size_t>(share * bar_width);
     const std::string bar = std::string(full, '#') + std::string(bar_width - full, '.');
     std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s left  %s", title_.c_str(), bar.c_str(),
@@ -55,6 +60,7 @@ void Progress::update(std::int64_t done, const std::string& note) {
 void Progress::finish(const std::string& line) {
   if (quiet_) return;
   if (terminal_) std::fputs("\r\033[K", stderr);
+  bar_ = false;
   if (!line.empty()) std::fprintf(stderr, "%s\n", line.c_str());
 }
 

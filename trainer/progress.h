@@ -11,6 +11,10 @@ class Progress {
  public:
   // quiet: nothing at all.
   explicit Progress(bool quiet = false);
+  // Removes a bar that nothing finished, so that what is said next stands on a line of its own.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   // Begins a line of work of `total` units ("epoch 3/30").
   void begin(const std::string& title, std::int64_t total);
@@ -22,6 +26,7 @@ class Progress {
  private:
   bool quiet_;
   bool terminal_;
+  bool bar_ = false;  // one is on the screen
   std::string title_;
   std::int64_t total_ = 0;
   std::chrono::steady_clock::time_point begun_, shown_;

@@ -75,6 +75,16 @@ TEST(Progress, DrawsABarOnATerminalAndReplacesItAtTheEnd) {
             "\r\033[Kepoch 1/2 done\r\n");
 }
 
+TEST(Progress, ABarThatNothingFinishedIsRemovedInTheEnd) {
+  const std::string text = said_to_a_terminal([] {
+    Progress progress;
+    progress.begin("test", 2);
+    progress.update(1);
+  });
+  if (text.empty()) GTEST_SKIP() << "pseudo-terminals are missing";
+  EXPECT_TRUE(text.ends_with("left  \r\033[K")) << text;
+}
+
 TEST(Progress, RedrawsAtMostTenTimesASecond) {
   const std::string text = said_to_a_terminal([] {
     Progress progress;
