@@ -107,7 +107,7 @@ const std::vector<Field>& fields() {
        {"sgd", "rmsprop", "adam", "adamw"}},
       {"train.lr", "learning rate", [](C& c) -> Slot { return &c.train.lr; }, {}, 0, unlimited},
       {"train.weight_decay",
-       "",
+       "L2 added to the gradient; decoupled for adamw",
        [](C& c) -> Slot { return &c.train.weight_decay; },
        {},
        0,
