@@ -1,5 +1,6 @@
 #include "trainer/progress.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fcntl.h>
@@ -42,13 +43,23 @@ std::string said_to_a_terminal(Action action) {
   if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return "";
   const int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
   if (terminal < 0) return "";
-  with_standard_error(terminal, action);
-  fcntl(master, F_SETFL, O_NONBLOCK);
+  // What was written arrives in pieces, some of them late: read up to a mark behind it.
+  const std::string mark = "<end>";
+  with_standard_error(terminal, [&] {
+    action();
+    std::fputs(mark.c_str(), stderr);
+  });
+  std::string text;
   std::array<char, 4096> buffer{};
-  const ssize_t count = read(master, buffer.data(), buffer.size());
+  while (!text.ends_with(mark)) {
+    const ssize_t count = read(master, buffer.data(), buffer.size());
+    if (count <= 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
   close(terminal);
   close(master);
-  return {buffer.data(), count > 0 ? static_cast<std::size_t>(count) : 0U};
+  EXPECT_TRUE(text.ends_with(mark)) << text;
+  return text.substr(0, text.size() - std::min(mark.size(), text.size()));
 }
 
 void work(bool quiet) {
