@@ -214,6 +214,8 @@ say "making a bare root of $vendor $version in $root"
 make_root
 connect_root
 mount_in -t proc proc "$root/proc"
+# Pseudo-terminals, which the tests of the progress bar open.
+mount_in -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"
 copy_tree
 if [[ $user != root ]]; then
   { inside apt-get -q update && inside apt-get -q install -y --no-install-recommends sudo; } >/dev/null ||
