@@ -128,22 +128,23 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples) const {
   if (options_.signal) {
     batch.signal =
         Tensor::empty(backend_, {batch.size, dataset_->length(), packed_leads}, DType::f32);
-    for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
-      const std::int64_t count = std::min(records_between_releases, batch.size - first);
+  }
+  std::vector<float> notes;
+  for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
+    const std::int64_t count = std::min(records_between_releases, batch.size - first);
+    if (options_.signal) {
       backend_->gather_records({}, dataset_->signal(), entries(batch.records.view(), first, count),
                                {}, scale_.view(), shift_.view(),
                                entries(batch.signal.view(), first, count));
-      dataset_->release(0, dataset_->records());
     }
-  }
-  if (options_.notes) {
-    std::vector<float> notes;
-    notes.reserve(records.size() * note_dimensions);
-    for (std::int32_t record : records) {
-      const auto row = dataset_->notes().subspan(static_cast<std::size_t>(record) * note_dimensions,
-                                                 note_dimensions);
+    for (std::int64_t i = first; options_.notes && i < first + count; ++i) {
+      const auto at = static_cast<std::size_t>(records[static_cast<std::size_t>(i)]);
+      const auto row = dataset_->notes().subspan(at * note_dimensions, note_dimensions);
       notes.insert(notes.end(), row.begin(), row.end());
     }
+    dataset_->release(0, dataset_->records());
+  }
+  if (options_.notes) {
     batch.notes =
         Tensor::from_host<float>(backend_, {batch.size, note_dimensions}, DType::f32, notes);
   }

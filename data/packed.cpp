@@ -189,6 +189,8 @@ void PackedDataset::release(std::int64_t first, std::int64_t count) const {
                std::to_string(records_));
   const std::int64_t size = length_ * packed_leads;
   file_.release({signal_.as<std::int16_t>() + first * size, DType::i16, {count * size}});
+  if (!has_notes()) return;
+  file_.release({notes().data() + first * note_dimensions, DType::f32, {count * note_dimensions}});
 }
 
 }  // namespace cardiograd

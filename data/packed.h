@@ -76,8 +76,8 @@ class PackedDataset {
   std::span<const float> notes() const { return values<float>("notes"); }
   std::span<const float> note_idf() const { return values<float>("note_idf"); }
 
-  // Lets the signal of records first .. first + count - 1 leave resident memory; it is read again
-  // when touched.
+  // Lets signal and notes of records first .. first + count - 1 leave resident memory; they are
+  // read again when touched.
   void release(std::int64_t first, std::int64_t count) const;
 
  private:

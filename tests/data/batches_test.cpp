@@ -226,6 +226,21 @@ std::optional<double> resident_file_megabytes() {
   return std::nullopt;
 }
 
+// The largest growth of resident file memory, in MB, over two shuffled passes; nothing without
+// /proc.
+std::optional<double> growth_of_passes(const ExampleSource& source, std::int32_t examples) {
+  const std::optional<double> before = resident_file_megabytes();
+  if (!before) return std::nullopt;
+  double most = 0.0;
+  for (const std::uint32_t pass : {1U, 2U}) {
+    BatchLoader loader(source, shuffled(numbers(examples), 0, pass), 64);
+    for (Batch batch; loader.next(batch);) {
+      most = std::max(most, *resident_file_megabytes() - *before);
+    }
+  }
+  return most;
+}
+
 TEST(BatchLoader, ALargeFileDoesNotStayResident) {
   const std::optional<double> before = resident_file_megabytes();
   if (!before) GTEST_SKIP() << "/proc/self/status with RssFile is missing";
@@ -234,18 +249,21 @@ TEST(BatchLoader, ALargeFileDoesNotStayResident) {
   packed.signal.assign(5100 * 1000 * leads, 7);
   Examples examples(packed);
   packed.signal = {};
-  double most = 0.0;
-  for (const int pass : {1, 2}) {
-    BatchLoader loader(examples.source(),
-                       shuffled(numbers(3400), 0, static_cast<std::uint32_t>(pass)), 64);
-    for (Batch batch; loader.next(batch);) {
-      most = std::max(most, *resident_file_megabytes() - *before);
-    }
-  }
-  EXPECT_LT(most, 60.0) << "MB";
+  EXPECT_LT(*growth_of_passes(examples.source(), 3400), 60.0) << "MB";
   const std::vector<std::int32_t> records = numbers(5100);
   lead_statistics(examples.dataset(), records);
   EXPECT_LT(*resident_file_megabytes() - *before, 60.0) << "MB";
+}
+
+TEST(BatchLoader, ManyNotesDoNotStayResident) {
+  if (!resident_file_megabytes()) GTEST_SKIP() << "/proc/self/status with RssFile is missing";
+  SmallPacked packed(39000, 1);
+  packed.notes.assign(39000 * note_dimensions, 0.5F);  // 120 MB
+  ExampleSource::Options options;
+  options.notes = true;
+  Examples examples(packed, options);
+  packed.notes = {};
+  EXPECT_LT(*growth_of_passes(examples.source(), 26000), 60.0) << "MB";
 }
 
 }  // namespace
