@@ -9,6 +9,7 @@
 #include "data/notes.h"
 #include "data/packed.h"
 #include "data/wfdb.h"
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -299,8 +300,8 @@ TEST(Prepare, NothingLeftToPackIsAnError) {
 }
 
 TEST(Prepare, TheRealSubsetPacksCompletely) {
-  const std::filesystem::path root = CARDIOGRAD_SOURCE_DIR "/../shared/ptbxl-subset";
-  if (!std::filesystem::exists(root)) GTEST_SKIP() << "shared/ptbxl-subset is missing";
+  CARDIOGRAD_NEEDS_SHARED("ptbxl-subset");
+  const std::filesystem::path root = testing::shared_path("ptbxl-subset");
   const TempFolder folder;
   const PrepareSummary summary = prepare({root, 100, folder / "packed", false});
   EXPECT_EQ(summary.records, 2830);

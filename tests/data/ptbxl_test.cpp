@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/labels.h"
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -140,9 +141,8 @@ TEST(Labels, LikelihoodZeroIsPresentAndUnlabelledRecordsAreDropped) {
 }
 
 TEST(Labels, ThePublishedStatementsGiveThePublishedTasks) {
-  const std::filesystem::path path =
-      CARDIOGRAD_SOURCE_DIR "/../shared/ptbxl-subset/scp_statements.csv";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << "shared/ptbxl-subset is missing";
+  CARDIOGRAD_NEEDS_SHARED("ptbxl-subset");
+  const std::filesystem::path path = testing::shared_path("ptbxl-subset") / "scp_statements.csv";
   const auto published = parse_scp_statements(CsvTable::read(path));
   EXPECT_EQ(published.size(), 71U);
   const std::size_t sizes[] = {71, 44, 23, 5, 19, 12};

@@ -18,17 +18,18 @@
 #include "data/synth_table.h"
 #include "data/wfdb.h"
 #include "kernels/error.h"
+#include "tests/support/shared_data.h"
 
 namespace cardiograd {
 namespace {
 
 namespace fs = std::filesystem;
 
-class SynthFolder : public testing::Test {
+class SynthFolder : public ::testing::Test {
  protected:
   SynthFolder() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = fs::path(testing::TempDir()) /
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    root_ = fs::path(::testing::TempDir()) /
             ("synth_" + std::string(test->name()) + "_" + std::to_string(getpid()));
     fs::remove_all(root_);
     fs::create_directories(root_);
@@ -80,8 +81,8 @@ TEST(SynthStatements, GiveEveryTaskItsPublishedNumberOfClasses) {
 }
 
 TEST(SynthStatements, AgreeWithThePublishedTables) {
-  const fs::path published = CARDIOGRAD_SOURCE_DIR "/../shared/ptbxl-subset";
-  if (!fs::exists(published)) GTEST_SKIP() << "shared/ptbxl-subset is missing";
+  CARDIOGRAD_NEEDS_SHARED("ptbxl-subset");
+  const fs::path published = testing::shared_path("ptbxl-subset");
   const CsvTable theirs = CsvTable::read(published / "scp_statements.csv");
   const CsvTable ours = CsvTable::parse(synth_statement_table(), "ours");
   EXPECT_EQ(ours.columns(), theirs.columns());

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -202,8 +203,8 @@ TEST(WfdbRecord, WhatIsWrittenReadsBackAndLooksAsPublished) {
 }
 
 TEST(WfdbRecord, EqualsWhatRdsampPrints) {
-  const std::filesystem::path folder = CARDIOGRAD_SOURCE_DIR "/../shared/wfdb-samples";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "shared/wfdb-samples is missing";
+  CARDIOGRAD_NEEDS_SHARED("wfdb-samples");
+  const std::filesystem::path folder = testing::shared_path("wfdb-samples");
   const WfdbRecord record = read_wfdb_record(folder / "test01_00s");
   EXPECT_EQ(record.header.frequency, 500);
   EXPECT_EQ(record.header.signals[3].description, "ECG 4");
@@ -215,8 +216,8 @@ TEST(WfdbRecord, EqualsWhatRdsampPrints) {
 }
 
 TEST(WfdbRecord, EveryRecordOfTheSubsetHoldsItsChecksums) {
-  const std::filesystem::path root = CARDIOGRAD_SOURCE_DIR "/../shared/ptbxl-subset";
-  if (!std::filesystem::exists(root)) GTEST_SKIP() << "shared/ptbxl-subset is missing";
+  CARDIOGRAD_NEEDS_SHARED("ptbxl-subset");
+  const std::filesystem::path root = testing::shared_path("ptbxl-subset");
   int records = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     if (entry.path().extension() != ".hea") continue;

@@ -44,7 +44,7 @@ std::string compare_exactly(const std::vector<double>& actual, const std::vector
 }
 
 std::string compare_closely(const std::vector<double>& actual, const std::vector<double>& expected,
-                            const Tolerance& tolerance, double noise) {
+                            const Tolerance& tolerance) {
   double error = 0.0;
   double size = 0.0;
   double largest_error = 0.0;
@@ -70,7 +70,7 @@ std::string compare_closely(const std::vector<double>& actual, const std::vector
   const bool close =
       size > 0.0 ? error <= tolerance.nmse * size && largest_error <= tolerance.max_error * largest
                  : error <= 1e-12 * count;
-  if (close || largest_error <= noise) return "";
+  if (close) return "";
   return "NMSE " + text_of(size > 0.0 ? error / size : error) + "; the worst is element " +
          std::to_string(worst) + ": " + text_of(actual[worst]) + ", expected " +
          text_of(expected[worst]);
@@ -112,7 +112,7 @@ std::string compare_operand(const Operand& operand, DType floating, const BoundO
   }
   const bool exact = operand.exact || !is_floating(operand.dtype.value_or(floating));
   return exact ? compare_exactly(actual, entry.values, entry.decided)
-               : compare_closely(actual, entry.values, tolerance, operand.noise);
+               : compare_closely(actual, entry.values, tolerance);
 }
 
 }  // namespace

@@ -45,9 +45,6 @@ struct Operand {
   Values values = nullptr;  // input and in_out
   // Outputs: bit for bit instead of within the tolerance. Integers always are.
   bool exact = false;
-  // An error this small passes whatever the operand's size: for results that cancel to nearly
-  // nothing, where rounding alone is all that a float32 backend can return.
-  double noise = 0.0;
   // Outputs whose value a rounding error may decide (which of two near-equal values is larger):
   // true where the two backends must agree. Called on the reference, after the call.
   std::function<std::vector<bool>(Backend&, const BoundOperands&)> decided = nullptr;

@@ -166,7 +166,7 @@ OperationCase fused_case(const Convolution& shape, std::int64_t pool, bool bias,
   if (bias) each.input("bias", {shape.outputs}, std::move(biases));
   Dims y = shape.y();
   y[1] /= pool;
-  return each.output("y", y).add({"winner", Role::output, DType::u8, y, nullptr, true, 0.0,
+  return each.output("y", y).add({"winner", Role::output, DType::u8, y, nullptr, true,
                                   [=](Backend& reference, const BoundOperands& o) {
                                     return decided_winners(shape, pool, reference, o);
                                   }});

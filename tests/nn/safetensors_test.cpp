@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -235,9 +236,8 @@ TEST(Safetensors, ReleasedPartsAreReadAgain) {
 }
 
 TEST(Safetensors, ReadsAFileWrittenByTheReferenceImplementation) {
-  const std::filesystem::path path =
-      CARDIOGRAD_SOURCE_DIR "/../shared/golden/seed/expected.safetensors";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << "shared/golden/seed is missing";
+  CARDIOGRAD_NEEDS_SHARED("golden/seed");
+  const std::filesystem::path path = testing::shared_path("golden/seed") / "expected.safetensors";
   const SafetensorsFile file(path);
   EXPECT_FALSE(file.names().empty());
   bool signal_found = false;
