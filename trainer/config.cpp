@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <limits>
 #include <optional>
 #include <sstream>
 #include <toml++/toml.h>
@@ -12,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/text.h"
 #include "nn/input_file.h"
+#include "trainer/config_fields.h"
 
 namespace cardiograd {
 
@@ -19,140 +18,9 @@ namespace {
 
 using Strings = std::vector<std::string>;
 using Integers = std::vector<std::int64_t>;
-using Slot = std::variant<std::string*, std::int64_t*, double*, bool*, Strings*, Integers*>;
 
-struct Field {
-  std::string key;
-  std::string meaning;
-  std::function<Slot(RunConfig&)> slot;
-  Strings allowed{};  // for strings and lists of them; empty: anything
-  double least = -std::numeric_limits<double>::infinity();
-  double most = std::numeric_limits<double>::infinity();
-};
-
-const std::vector<Field>& fields() {
-  constexpr double unlimited = std::numeric_limits<double>::infinity();
-  using C = RunConfig;
-  static const std::vector<Field> table{
-      {"device", "cpu, cuda or cuda:N", [](C& c) -> Slot { return &c.device; }},
-      {"precision",
-       "arithmetic of the model",
-       [](C& c) -> Slot { return &c.precision; },
-       {"fp32", "tf32", "bf16"}},
-      {"deterministic", "same bits in every run (always so on the CPU)",
-       [](C& c) -> Slot { return &c.deterministic; }},
-      {"threads",
-       "CPU threads; 0: one a core",
-       [](C& c) -> Slot { return &c.threads; },
-       {},
-       0,
-       1024},
-      {"data.path", "packed data set, from cardiograd prepare",
-       [](C& c) -> Slot { return &c.data.path; }},
-      {"data.rate",
-       "sampling rate in Hz, 100 or 500: must be the packed file's",
-       [](C& c) -> Slot { return &c.data.rate; },
-       {},
-       1,
-       1000},
-      {"data.task",
-       "which labels",
-       [](C& c) -> Slot { return &c.data.task; },
-       {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}},
-      {"data.inputs",
-       "what the model reads",
-       [](C& c) -> Slot { return &c.data.inputs; },
-       {"signal", "notes"}},
-      {"data.train_folds",
-       "folds to train on",
-       [](C& c) -> Slot { return &c.data.train_folds; },
-       {},
-       1,
-       10},
-      {"data.valid_folds",
-       "folds that choose the best epoch",
-       [](C& c) -> Slot { return &c.data.valid_folds; },
-       {},
-       1,
-       10},
-      {"data.test_folds",
-       "folds of the final figures",
-       [](C& c) -> Slot { return &c.data.test_folds; },
-       {},
-       1,
-       10},
-      {"data.standardize",
-       "none: mV; lead: per-lead mean and deviation of the training folds",
-       [](C& c) -> Slot { return &c.data.standardize; },
-       {"none", "lead"}},
-      {"model.name", "see trainer models", [](C& c) -> Slot { return &c.model.name; }},
-      {"model.dropout", "probability", [](C& c) -> Slot { return &c.model.dropout; }, {}, 0, 1},
-      {"model.batch_norm", "BatchNorm behind each convolution",
-       [](C& c) -> Slot { return &c.model.batch_norm; }},
-      {"train.epochs",
-       "passes over the training folds",
-       [](C& c) -> Slot { return &c.train.epochs; },
-       {},
-       1,
-       unlimited},
-      {"train.batch_size",
-       "records a step",
-       [](C& c) -> Slot { return &c.train.batch_size; },
-       {},
-       1,
-       65536},
-      {"train.optimizer",
-       "with PyTorch's defaults",
-       [](C& c) -> Slot { return &c.train.optimizer; },
-       {"sgd", "rmsprop", "adam", "adamw"}},
-      {"train.lr", "learning rate", [](C& c) -> Slot { return &c.train.lr; }, {}, 0, unlimited},
-      {"train.weight_decay",
-       "L2 added to the gradient; decoupled for adamw",
-       [](C& c) -> Slot { return &c.train.weight_decay; },
-       {},
-       0,
-       unlimited},
-      {"train.momentum",
-       "sgd and rmsprop",
-       [](C& c) -> Slot { return &c.train.momentum; },
-       {},
-       0,
-       1},
-      {"train.clip_norm",
-       "largest L2 norm of the gradient; 0: no clipping",
-       [](C& c) -> Slot { return &c.train.clip_norm; },
-       {},
-       0,
-       unlimited},
-      {"train.pos_weight",
-       "weight of positives in the loss; balanced: negatives / positives",
-       [](C& c) -> Slot { return &c.train.pos_weight; },
-       {"none", "balanced"}},
-      {"train.select",
-       "what makes an epoch the best one",
-       [](C& c) -> Slot { return &c.train.select; },
-       {"valid_loss", "valid_auroc"}},
-      {"train.seed",
-       "initial weights, order and dropout",
-       [](C& c) -> Slot { return &c.train.seed; },
-       {},
-       0,
-       4294967295.0},
-      {"run.dir", "the run's folder; must not exist yet", [](C& c) -> Slot { return &c.run.dir; }},
-      {"run.plots", "draw pictures at the end (needs gnuplot)",
-       [](C& c) -> Slot { return &c.run.plots; }},
-      {"run.log_every",
-       "steps between two lines of metrics.jsonl",
-       [](C& c) -> Slot { return &c.run.log_every; },
-       {},
-       1,
-       unlimited},
-  };
-  return table;
-}
-
-const Field* find_field(const std::string& key) {
-  for (const Field& field : fields()) {
+const ConfigField* find_field(const std::string& key) {
+  for (const ConfigField& field : config_fields()) {
     if (field.key == key) return &field;
   }
   return nullptr;
@@ -161,7 +29,7 @@ const Field* find_field(const std::string& key) {
 constexpr std::size_t most_config_bytes = 1 << 20;
 
 // What a field of this kind wants, as the sentences say it.
-const char* wanted(const Slot& slot) {
+const char* wanted(const ConfigSlot& slot) {
   static constexpr const char* kinds[] = {"a string",
                                           "an integer",
                                           "a number",
@@ -190,18 +58,19 @@ const char* kind_of(const toml::node& node) {
   }
 }
 
-[[noreturn]] void fail_type(const std::string& where, const Field& field, const Slot& slot,
-                            const toml::node& node) {
+[[noreturn]] void fail_type(const std::string& where, const ConfigField& field,
+                            const ConfigSlot& slot, const toml::node& node) {
   throw InputError(where + ": " + field.key + " needs " + wanted(slot) + ", not " + kind_of(node));
 }
 
 template <class T>
-T element(const std::string& where, const Field& field, const Slot& slot, const toml::node& node) {
+T element(const std::string& where, const ConfigField& field, const ConfigSlot& slot,
+          const toml::node& node) {
   if (const std::optional<T> value = node.value_exact<T>()) return *value;
   fail_type(where, field, slot, node);
 }
 
-void check_number(const std::string& where, const Field& field, double value) {
+void check_number(const std::string& where, const ConfigField& field, double value) {
   std::string bound = "a finite number";
   if (std::isfinite(value)) {
     if (value >= field.least && value <= field.most) return;
@@ -212,7 +81,7 @@ void check_number(const std::string& where, const Field& field, double value) {
                    shortest_number(value));
 }
 
-void check_string(const std::string& where, const Field& field, const std::string& value) {
+void check_string(const std::string& where, const ConfigField& field, const std::string& value) {
   if (field.allowed.empty()) return;
   if (std::find(field.allowed.begin(), field.allowed.end(), value) != field.allowed.end()) return;
   throw InputError(where + ": " + field.key + " has no value " + quote(value) +
@@ -222,7 +91,7 @@ void check_string(const std::string& where, const Field& field, const std::strin
 // Assigns one TOML value to the field's slot.
 struct Assign {
   const std::string& where;
-  const Field& field;
+  const ConfigField& field;
   const toml::node& node;
 
   void operator()(std::string* slot) const {
@@ -262,10 +131,10 @@ struct Assign {
 
 void assign(RunConfig& config, const std::string& where, const std::string& key,
             const toml::node& node) {
-  const Field* field = find_field(key);
+  const ConfigField* field = find_field(key);
   if (!field) {
     Strings known;
-    for (const Field& candidate : fields()) known.push_back(candidate.key);
+    for (const ConfigField& candidate : config_fields()) known.push_back(candidate.key);
     const std::string_view near = nearest(key, known);
     throw InputError(where + ": unknown key " + quote(key) +
                      (near.empty() ? std::string("; trainer fit --help-config lists all keys")
@@ -275,8 +144,8 @@ void assign(RunConfig& config, const std::string& where, const std::string& key,
 }
 
 bool is_section(const std::string& name) {
-  return std::any_of(fields().begin(), fields().end(),
-                     [&](const Field& field) { return field.key.starts_with(name + "."); });
+  return std::any_of(config_fields().begin(), config_fields().end(),
+                     [&](const ConfigField& field) { return field.key.starts_with(name + "."); });
 }
 
 void apply_table(RunConfig& config, const std::string& file, const toml::table& table,
@@ -300,7 +169,7 @@ void apply_override(RunConfig& config, const std::string& text) {
   }
   const std::string key = text.substr(0, equals);
   const std::string value = text.substr(equals + 1);
-  const Field* field = find_field(key);
+  const ConfigField* field = find_field(key);
   // A string needs no quotes on the command line: the shell has taken them.
   const bool bare = field && std::holds_alternative<std::string*>(field->slot(config)) &&
                     (value.empty() || value.front() != '"');
@@ -338,7 +207,7 @@ void check_together(const RunConfig& config, const std::string& file) {
   }
 }
 
-std::string toml_text(const Slot& slot) {
+std::string toml_text(const ConfigSlot& slot) {
   toml::table table;
   std::visit(
       [&table](auto* value) {
@@ -383,7 +252,7 @@ RunConfig read_config(const std::filesystem::path& path, const Strings& override
 std::string to_toml(const RunConfig& config) {
   RunConfig copy = config;
   std::string text, section;
-  for (const Field& field : fields()) {
+  for (const ConfigField& field : config_fields()) {
     const std::size_t dot = field.key.find('.');
     const std::string name = dot == std::string::npos ? "" : field.key.substr(0, dot);
     if (name != section) {
@@ -403,7 +272,7 @@ std::string describe_config() {
   std::string text =
       "Keys of a config file, with defaults; on the command line section.key=value "
       "overrides them.\n";
-  for (const Field& field : fields()) {
+  for (const ConfigField& field : config_fields()) {
     std::string line = "  " + field.key + " = " + toml_text(field.slot(defaults));
     if (line.size() < 44) line.resize(44, ' ');
     text += line + " " + field.meaning;
