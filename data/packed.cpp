@@ -71,13 +71,15 @@ Metadata packed_metadata(const PackedInfo& info) {
   const auto text = [](const json& value) {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
-  return {{"format", format_name},
-          {"version", format_version},
-          {"rate", std::to_string(info.rate)},
-          {"leads", text(standard_leads())},
-          {"adc_gain", text(info.adc_gain)},
-          {"statements", text(statements)},
-          {"source", info.source}};
+  Metadata metadata{{"format", format_name},
+                    {"version", format_version},
+                    {"rate", std::to_string(info.rate)},
+                    {"leads", text(standard_leads())},
+                    {"adc_gain", text(info.adc_gain)},
+                    {"statements", text(statements)},
+                    {"source", info.source}};
+  if (info.denoise) metadata["denoise"] = info.denoise->to_string();
+  return metadata;
 }
 
 PackedInfo read_packed_info(const Metadata& metadata, const std::string& where) {
@@ -95,6 +97,9 @@ PackedInfo read_packed_info(const Metadata& metadata, const std::string& where) 
     throw InputError(where + ": the metadata \"rate\" is no number of samples per second");
   }
   info.source = required(metadata, "source", where);
+  if (const auto found = metadata.find("denoise"); found != metadata.end()) {
+    info.denoise = parse_denoise(found->second, where + ": the metadata \"denoise\"");
+  }
   const auto leads = from_json(metadata, "leads", where, [](const json& value) {
     return value.get<std::vector<std::string>>();
   });

@@ -10,16 +10,19 @@
 //   unknown validated      u8  [records]              1: validated by a human report_bytes   u8
 //   [total]                UTF-8
 // Metadata: format = "cardiograd-packed", version = "1", rate in Hz, leads and adc_gain (ADC units
-// per mV, one a lead; the baseline is 0) and statements as JSON, source.
+// per mV, one a lead; the baseline is 0) and statements as JSON, source, and denoise where the
+// signals were denoised (data/denoise.h).
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data/denoise.h"
 #include "data/ptbxl.h"
 #include "nn/safetensors.h"
 
@@ -36,6 +39,7 @@ struct PackedInfo {
   std::vector<float> adc_gain;  // [12] ADC units per mV
   std::vector<ScpStatement> statements;
   std::string source;
+  std::optional<DenoiseSpec> denoise{};  // what the signals went through
 };
 
 // To and from the file's metadata. read_packed_info throws InputError beginning with `where`.
@@ -57,6 +61,7 @@ class PackedDataset {
   std::span<const float> adc_gain() const { return info_.adc_gain; }
   const std::vector<ScpStatement>& statements() const { return info_.statements; }
   const std::string& source() const { return info_.source; }
+  const std::optional<DenoiseSpec>& denoise() const { return info_.denoise; }
   const std::filesystem::path& path() const { return file_.path(); }
 
   ConstView signal() const { return signal_; }

@@ -28,6 +28,7 @@ struct LoadedRecord {
   std::string file;
   std::vector<std::int16_t> samples;  // [length, 12] in the standard order
   std::vector<float> gain;            // [12]
+  std::int64_t changed_samples = 0;   // by denoising
   std::string error;                  // empty: good
 };
 
@@ -97,6 +98,13 @@ void load_signal(const PrepareOptions& options, LoadedRecord& record) {
   record.gain.clear();
   for (const std::size_t column : columns) {
     record.gain.push_back(static_cast<float>(header.signals[column].gain));
+  }
+  record.changed_samples = 0;
+  if (!options.denoise) return;
+  const std::vector<std::int16_t> noisy = record.samples;
+  denoise_record(*options.denoise, packed_leads, record.samples);
+  for (std::size_t i = 0; i < noisy.size(); ++i) {
+    record.changed_samples += noisy[i] != record.samples[i] ? 1 : 0;
   }
 }
 
@@ -224,6 +232,7 @@ class Packer {
     writer_->append("signal", record.samples.data(), record.samples.size() * sizeof(std::int16_t));
     summary_.missing_samples +=
         std::count(record.samples.begin(), record.samples.end(), missing_sample);
+    summary_.changed_samples += record.changed_samples;
     columns_.add(record.row, statements_.size());
     ids_.insert(record.row.ecg_id);
     ++summary_.by_fold[record.row.fold];
@@ -251,7 +260,8 @@ class Packer {
     std::filesystem::path root = options_.root.lexically_normal();
     if (!root.has_filename()) root = root.parent_path();
     writer_.emplace(options_.out, std::move(specs),
-                    packed_metadata({options_.rate, gain_, statements_, root.filename().string()}));
+                    packed_metadata({options_.rate, gain_, statements_, root.filename().string(),
+                                     options_.denoise}));
   }
 
   template <class T>

@@ -6,8 +6,11 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "data/denoise.h"
 
 namespace cardiograd {
 
@@ -15,7 +18,8 @@ struct PrepareOptions {
   std::filesystem::path root;  // holds ptbxl_database.csv, scp_statements.csv and the records
   int rate = 100;              // Hz: 100 packs filename_lr, 500 filename_hr
   std::filesystem::path out;
-  bool keep_going = false;  // sets bad records aside instead of stopping at the first
+  bool keep_going = false;               // sets bad records aside instead of stopping at the first
+  std::optional<DenoiseSpec> denoise{};  // of every lead
 };
 
 struct RejectedRecord {
@@ -32,6 +36,7 @@ struct PrepareSummary {
   std::int64_t statements = 0;                     // known ones
   std::int64_t statements_used = 0;                // those that some packed record has
   std::int64_t missing_samples = 0;
+  std::int64_t changed_samples = 0;  // by denoising
   std::int64_t empty_notes = 0;
   std::uintmax_t bytes = 0;  // of the packed file
   double seconds = 0;

@@ -1,4 +1,4 @@
-// cardiograd prepare --root DIR --rate 100|500 --out FILE [--keep-going]
+// cardiograd prepare --root DIR --rate 100|500 --out FILE [--denoise SPEC] [--keep-going]
 #include "data/prepare.h"
 
 #include <CLI/CLI.hpp>
@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "data/packed.h"
 #include "tools/verbs.h"
 #include "trainer/progress.h"
 
@@ -48,6 +49,13 @@ void print_summary(const PrepareOptions& options, const PrepareSummary& summary)
   }
   std::printf(" (a run of that task drops them)\n");
   std::printf("samples      %lld missing\n", number(summary.missing_samples));
+  if (options.denoise) {
+    const auto samples =
+        static_cast<double>(summary.records) * options.rate * packed_seconds * packed_leads;
+    std::printf("denoised     %s: %.1f %% of the samples changed\n",
+                options.denoise->to_string().c_str(),
+                100.0 * static_cast<double>(summary.changed_samples) / samples);
+  }
   std::printf("notes        %lld embedded, %lld empty\n",
               number(summary.records - summary.empty_notes), number(summary.empty_notes));
   std::printf("time         %.2f s, %.0f records/s\n", summary.seconds,
@@ -65,6 +73,13 @@ void add_prepare(CLI::App& app) {
       ->check(CLI::IsMember({100, 500}))
       ->capture_default_str();
   verb->add_option("--out", options->out, "The file to write")->required();
+  verb->add_option_function<std::string>(
+          "--denoise",
+          [options](const std::string& text) {
+            options->denoise = parse_denoise(text, "--denoise");
+          },
+          "Wavelet denoising of each lead, such as db4 or db4,levels=3,mode=hard,factor=0.1")
+      ->type_name("SPEC");
   verb->add_flag("--keep-going", options->keep_going,
                  "Set bad records aside in OUT.rejected.csv instead of stopping at the first");
   verb->callback([options] {

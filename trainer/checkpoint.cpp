@@ -41,6 +41,7 @@ json to_json(const TrainingState& state) {
             {"note_size", state.model.note_size},
             {"dropout", state.model.dropout},
             {"batch_norm", state.model.batch_norm}}},
+          {"denoise", state.denoise ? json(state.denoise->to_string()) : json()},
           {"standardisation",
            {{"mean", state.standardisation.mean}, {"std", state.standardisation.std}}}};
 }
@@ -68,6 +69,9 @@ TrainingState from_json(const json& value) {
   model.at("note_size").get_to(state.model.note_size);
   model.at("dropout").get_to(state.model.dropout);
   model.at("batch_norm").get_to(state.model.batch_norm);
+  if (const json& denoise = value.at("denoise"); !denoise.is_null()) {
+    state.denoise = parse_denoise(denoise.get<std::string>(), "denoise");
+  }
   const json& standardisation = value.at("standardisation");
   standardisation.at("mean").get_to(state.standardisation.mean);
   standardisation.at("std").get_to(state.standardisation.std);

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/batches.h"
+#include "data/denoise.h"
 #include "models/classifier.h"
 #include "nn/optimizer.h"
 
@@ -25,6 +27,7 @@ struct TrainingState {
   std::vector<std::string> classes;  // in the order of the logits
   ModelOptions model;
   Standardisation standardisation;
+  std::optional<DenoiseSpec> denoise;  // what the records went through before
 };
 
 // optimizer may be null. Throws InputError where the folder cannot be written (disk full,

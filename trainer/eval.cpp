@@ -6,6 +6,21 @@
 
 namespace cardiograd {
 
+namespace {
+
+// A model sees what it was trained on, or the figures say nothing.
+void check_denoising(const TrainingState& state, const PackedDataset& dataset) {
+  if (state.denoise == dataset.denoise()) return;
+  const auto describe = [](const std::optional<DenoiseSpec>& spec) {
+    return spec ? "denoised with " + spec->to_string() : std::string("not denoised");
+  };
+  throw InputError("the records of " + dataset.path().string() + " were " +
+                   describe(dataset.denoise()) + ", those that the model was trained on were " +
+                   describe(state.denoise) + "; pack them alike with cardiograd prepare --denoise");
+}
+
+}  // namespace
+
 EvalResult evaluate_run(const EvalOptions& options) {
   if (!std::filesystem::is_directory(options.run)) {
     throw InputError("run " + options.run.string() + " is not a folder");
@@ -21,6 +36,7 @@ EvalResult evaluate_run(const EvalOptions& options) {
     throw InputError(config.data.path + " has other classes for task \"" + state.task +
                      "\" than the data that " + folder.string() + " was trained on");
   }
+  check_denoising(state, *session.dataset);
   load_model(folder, *session.model, session.backend);
   session.source->set_standardisation(state.standardisation);
   const std::vector<std::int32_t> examples =

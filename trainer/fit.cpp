@@ -61,6 +61,7 @@ class Run {
     state_.task = session_.task.name;
     state_.classes = session_.task.classes;
     state_.model = session_.options;
+    state_.denoise = session_.dataset->denoise();
     curves_.steps_per_epoch = static_cast<std::int64_t>(
         (train_.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
         static_cast<std::size_t>(config.train.batch_size));

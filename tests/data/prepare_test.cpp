@@ -80,7 +80,9 @@ class SmallPtbxl {
   }
 
   PrepareSummary run(bool keep_going = false) const {
-    return prepare({root(), 100, out(), keep_going});
+    PrepareOptions options{root(), 100, out()};
+    options.keep_going = keep_going;
+    return prepare(options);
   }
   std::string error() const {
     return error_of([&] { run(); });
@@ -95,7 +97,7 @@ TEST(Prepare, PacksEverythingInTheTablesOrder) {
   SmallPtbxl data(300);  // more than one block of records
   std::vector<std::int64_t> progress;
   const PrepareSummary summary =
-      prepare({data.root(), 100, data.out(), false},
+      prepare({data.root(), 100, data.out()},
               [&](std::int64_t done, std::int64_t) { progress.push_back(done); });
   EXPECT_EQ(progress, (std::vector<std::int64_t>{256, 300}));
   EXPECT_EQ(summary.records, 300);
@@ -130,6 +132,26 @@ TEST(Prepare, PacksEverythingInTheTablesOrder) {
             (std::vector<float>{-1, -1, 0, -1, 80, 0}));
   packed.release(0, 300);
   EXPECT_EQ(packed.signal(299)[0], sample(300, 0, 0)) << "released memory is read again";
+}
+
+TEST(Prepare, DenoisesAndSaysSoInTheFile) {
+  SmallPtbxl data(3);
+  data.run();
+  const PackedDataset plain(data.out());
+  EXPECT_EQ(plain.denoise(), std::nullopt);
+  const std::vector<std::int16_t> noisy(plain.signal(1).begin(), plain.signal(1).end());
+
+  const DenoiseSpec spec{1, 3, false, 2.0};  // the ramps of sample() have no db4 detail
+  PrepareOptions options{data.root(), 100, data.folder() / "denoised"};
+  options.denoise = spec;
+  const PrepareSummary summary = prepare(options);
+  const PackedDataset packed(options.out);
+  EXPECT_EQ(packed.denoise(), spec);
+  std::vector<std::int16_t> expected = noisy;
+  denoise_record(spec, packed_leads, expected);
+  EXPECT_NE(expected, noisy);
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), packed.signal(1).begin()));
+  EXPECT_GT(summary.changed_samples, 0);
 }
 
 TEST(Prepare, NotesUseTheTrainingFoldsWeightsAndCanBeMadeAgain) {

@@ -22,7 +22,8 @@ std::filesystem::path SmallPacked::write(const std::filesystem::path& path) cons
                         {{"MI", "infarction", true, false, false, "MI", "MI"},
                          {"NORM", "normal", true, false, false, "NORM", "NORM"},
                          {"SR", "sinus rhythm", false, false, true, "", ""}},
-                        "small"};
+                        "small",
+                        denoise};
   const auto rows = static_cast<std::size_t>(records);
   const std::vector<float> age(rows, 50.0F);
   std::vector<std::int32_t> ids;

@@ -20,6 +20,7 @@ struct SmallPacked {
   std::vector<float> likelihood;     // [records, 3]: MI, NORM, SR
   std::vector<std::uint8_t> fold;    // [records]
   std::vector<float> notes;          // [records, 768], or empty: without notes
+  std::optional<DenoiseSpec> denoise;
 
   // Record r has fold r % 10 + 1, the labels MI (r % 3 == 0), NORM (r % 3 == 1) or none, and
   // samples that tell record, time and lead.

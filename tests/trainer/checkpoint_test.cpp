@@ -68,6 +68,7 @@ TrainingState some_state() {
   state.model.dropout = 0.25;
   state.model.batch_norm = true;
   state.standardisation = {std::vector<float>(12, 0.1F), std::vector<float>(12, 0.3F)};
+  state.denoise = DenoiseSpec{2, 1, true, 0.5};
   return state;
 }
 
@@ -113,6 +114,7 @@ TEST(Checkpoint, ReadsBackWhatWasSaved) {
   EXPECT_TRUE(state.model.batch_norm);
   EXPECT_EQ(state.standardisation.mean, std::vector<float>(12, 0.1F));
   EXPECT_EQ(state.standardisation.std, std::vector<float>(12, 0.3F));
+  EXPECT_EQ(state.denoise, (DenoiseSpec{2, 1, true, 0.5}));
 
   Trained other(2);
   ASSERT_NE(values(*other.model), values(*saved.model));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/small_packed.h"
 #include "tests/support/synthetic_data.h"
 #include "trainer/eval.h"
 
@@ -13,6 +14,7 @@ namespace {
 using nlohmann::json;
 using testing::error_of;
 using testing::read_file;
+using testing::SmallPacked;
 using testing::SyntheticData;
 using testing::TempFolder;
 
@@ -165,6 +167,25 @@ TEST(Fit, EvaluationReproducesTheTestFigures) {
   options.fold = 9;
   options.checkpoint = "last";
   EXPECT_EQ(evaluate_run(options).loss, events(folder / "run", "epoch").back().at("valid_loss"));
+}
+
+TEST(Fit, EvaluationRefusesRecordsThatWereDenoisedInAnotherWay) {
+  const TempFolder folder;
+  SmallPacked packed(30, 200);
+  RunConfig config = config_for(folder / "run");
+  config.data.path = packed.write(folder / "plain").string();
+  config.train.epochs = 1;
+  fit(config, true);
+  EvalOptions options;
+  options.run = folder / "run";
+  options.quiet = true;
+  EXPECT_EQ(evaluate_run(options).epoch, 1);
+  packed.denoise = DenoiseSpec{};
+  options.data = packed.write(folder / "denoised");
+  EXPECT_EQ(error_of([&] { evaluate_run(options); }),
+            "the records of " + options.data->string() +
+                " were denoised with db4,levels=3,mode=hard,factor=0.1, those that the model was "
+                "trained on were not denoised; pack them alike with cardiograd prepare --denoise");
 }
 
 TEST(Fit, ARunFolderThatExistsIsRefusedAndLeftAlone) {
