@@ -8,9 +8,19 @@
 
 namespace cardiograd {
 
+// What a model may read. One that can read both can do with either: what stands for the features of
+// an absent input is zeros, its branch is not computed, and its parameters get zero gradients.
 struct ModelInputs {
-  Tensor signal;  // [N, length, leads], mV (or standardised); undefined where the model reads none
+  Tensor signal;  // [N, length, leads], mV (or standardised); undefined where absent
   Tensor notes;   // [N, note_size], note embeddings; undefined likewise
+
+  // Records in the batch. Throws ShapeError where both are absent or do not agree.
+  std::int64_t batch() const;
+  // [N, size] of zeros, for the features of an absent input.
+  Tensor absent(std::int64_t size) const;
+
+ private:
+  const Tensor& present() const;
 };
 
 struct ModelOptions {

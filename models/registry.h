@@ -12,7 +12,7 @@ namespace cardiograd {
 struct ModelEntry {
   std::string name;
   std::string summary;
-  bool reads_signal = true;
+  bool reads_signal = true;  // it can: a run may give it less than all
   bool reads_notes = false;
   std::unique_ptr<Classifier> (*make)(const BuildContext&, const ModelOptions&) = nullptr;
 };

@@ -51,17 +51,20 @@ class SeedCnn : public Classifier {
     }
   }
 
-  // [N, length, leads] -> [N, hidden].
-  Tensor signal_features(const Tensor& signal) const {
-    Tensor x = stage(signal, conv1, bn1);
+  // [N, hidden] of the signal, zeros where there is none.
+  Tensor signal_features(const ModelInputs& inputs) const {
+    if (!inputs.signal.defined()) return inputs.absent(hidden);
+    Tensor x = stage(inputs.signal, conv1, bn1);
     x = stage(x, conv2, bn2);
     x = stage(x, conv3, bn3);
     x = dropout(relu(fc0(flatten(x))));
     return dropout(relu(fc1(x)));
   }
 
-  // [N, note_size] -> [N, hidden].
-  Tensor note_features(const Tensor& notes) const { return relu((*fc_emb)(notes)); }
+  // [N, hidden] of the notes, likewise.
+  Tensor note_features(const ModelInputs& inputs) const {
+    return inputs.notes.defined() ? relu((*fc_emb)(inputs.notes)) : inputs.absent(hidden);
+  }
 
   Conv1d conv1, conv2, conv3;
   Linear fc0, fc1, fc2;
@@ -81,7 +84,7 @@ class Cnn final : public SeedCnn {
  public:
   Cnn(const BuildContext& context, const ModelOptions& options)
       : SeedCnn(context, options, hidden, false) {}
-  Tensor forward(const ModelInputs& inputs) override { return fc2(signal_features(inputs.signal)); }
+  Tensor forward(const ModelInputs& inputs) override { return fc2(signal_features(inputs)); }
 };
 
 class MmcnnSum final : public SeedCnn {
@@ -89,7 +92,7 @@ class MmcnnSum final : public SeedCnn {
   MmcnnSum(const BuildContext& context, const ModelOptions& options)
       : SeedCnn(context, options, hidden, true) {}
   Tensor forward(const ModelInputs& inputs) override {
-    return fc2((*norm)(add(signal_features(inputs.signal), note_features(inputs.notes))));
+    return fc2((*norm)(add(signal_features(inputs), note_features(inputs))));
   }
 };
 
@@ -98,7 +101,7 @@ class MmcnnCat final : public SeedCnn {
   MmcnnCat(const BuildContext& context, const ModelOptions& options)
       : SeedCnn(context, options, 2 * hidden, true) {}
   Tensor forward(const ModelInputs& inputs) override {
-    return fc2(concatenate({signal_features(inputs.signal), note_features(inputs.notes)}, 1));
+    return fc2(concatenate({signal_features(inputs), note_features(inputs)}, 1));
   }
 };
 

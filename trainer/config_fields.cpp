@@ -33,7 +33,7 @@ const std::vector<ConfigField>& config_fields() {
        [](C& c) -> Slot { return &c.data.task; },
        {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}},
       {"data.inputs",
-       "what the model reads",
+       "what the model reads: all that it can, or less",
        [](C& c) -> Slot { return &c.data.inputs; },
        {"signal", "notes"}},
       {"data.train_folds",

@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "kernels/text.h"
 #include "nn/flat_parameters.h"
 #include "nn/ops.h"
 #include "nn/optimizer.h"
@@ -51,7 +52,7 @@ class Run {
         progress_(quiet),
         parameters_(*session_.model),
         optimizer_(optimizer_spec(config.train), parameters_) {
-    if (config.data.standardize == "lead") {
+    if (config.data.standardize == "lead" && config.reads("signal")) {
       state_.standardisation =
           lead_statistics(*session_.dataset, session_.source->records_of(train_));
       session_.source->set_standardisation(state_.standardisation);
@@ -79,15 +80,17 @@ class Run {
 
  private:
   void announce() {
-    progress_.finish(
-        config_.model.name + ": " + std::to_string(session_.model->parameter_count()) +
-        " parameters, " + config_.data.task + " (" + std::to_string(session_.task.classes.size()) +
-        " classes), " + std::to_string(train_.size()) + " records to train on, " +
-        std::to_string(valid_.size()) + " to validate, " + std::to_string(test_.size()) +
-        " to test, " + std::to_string(session_.source->dropped()) + " without a label, on " +
-        session_.backend->name());
+    progress_.finish(config_.model.name + " on " + join(config_.data.inputs, " and ") + ": " +
+                     std::to_string(session_.model->parameter_count()) + " parameters, " +
+                     config_.data.task + " (" + std::to_string(session_.task.classes.size()) +
+                     " classes), " + std::to_string(train_.size()) + " records to train on, " +
+                     std::to_string(valid_.size()) + " to validate, " +
+                     std::to_string(test_.size()) + " to test, " +
+                     std::to_string(session_.source->dropped()) + " without a label, on " +
+                     session_.backend->name());
     folder_.log({{"event", "start"},
                  {"model", config_.model.name},
+                 {"inputs", config_.data.inputs},
                  {"parameters", session_.model->parameter_count()},
                  {"device", session_.backend->name()},
                  {"train_records", train_.size()},

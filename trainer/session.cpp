@@ -10,21 +10,23 @@ namespace cardiograd {
 namespace {
 
 void check_inputs(const RunConfig& config, const ModelEntry& entry) {
-  const auto check = [&](const char* input, bool needed) {
-    if (needed == config.reads(input)) return;
-    throw InputError("model \"" + entry.name + "\" " + (needed ? "reads" : "does not read") +
-                     " the " + input + ", but data.inputs " + (needed ? "does not list" : "lists") +
-                     " \"" + input + "\"");
+  const auto check = [&](const char* input, bool readable) {
+    if (readable || !config.reads(input)) return;
+    throw InputError("model \"" + entry.name + "\" does not read the " + input +
+                     ", but data.inputs lists \"" + input + "\"");
   };
   check("signal", entry.reads_signal);
   check("notes", entry.reads_notes);
+  if (!config.reads("signal") && !config.reads("notes")) {
+    throw InputError(
+        "data.inputs lists nothing that model \"" + entry.name + "\" reads: it can read " +
+        (entry.reads_notes ? (entry.reads_signal ? "signal and notes" : "notes") : "signal"));
+  }
 }
 
 }  // namespace
 
-Session open_session(const RunConfig& config) {
-  const ModelEntry& entry = find_model(config.model.name);
-  check_inputs(config, entry);
+Session open_data(const RunConfig& config) {
   if (config.threads > 0) limit_threads(static_cast<int>(config.threads));
 
   Session session;
@@ -38,8 +40,14 @@ Session open_session(const RunConfig& config) {
   session.task = make_task(config.data.task, session.dataset->statements());
   session.source = std::make_unique<ExampleSource>(
       session.dataset, session.task,
-      ExampleSource::Options{entry.reads_signal, entry.reads_notes, {}}, session.backend);
+      ExampleSource::Options{config.reads("signal"), config.reads("notes"), {}}, session.backend);
+  return session;
+}
 
+Session open_session(const RunConfig& config) {
+  const ModelEntry& entry = find_model(config.model.name);
+  check_inputs(config, entry);
+  Session session = open_data(config);
   session.options.name = config.model.name;
   session.options.classes = session.source->classes();
   session.options.length = session.dataset->length();

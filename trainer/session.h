@@ -24,7 +24,11 @@ struct Session {
   std::unique_ptr<Classifier> model;
 };
 
-// Opens device and data set and builds the model, its initial values drawn from train.seed. Throws
+// Opens device and data set: everything but the model. Throws InputError where config and data set
+// do not fit together, naming key and file.
+Session open_data(const RunConfig& config);
+
+// The same with the model, its initial values drawn from train.seed. Throws
 // InputError where config, data set and model do not fit together, naming key and file.
 Session open_session(const RunConfig& config);
 

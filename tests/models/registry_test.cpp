@@ -1,8 +1,12 @@
 // The registered models: configs, shapes, counts.
 #include "models/registry.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
+#include <set>
 
+#include "nn/flat_parameters.h"
+#include "nn/ops.h"
 #include "nn/tape.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/config.h"
@@ -72,6 +76,61 @@ TEST(Registry, RefusesARecordThatIsTooShort) {
                 "the seed's CNN needs at least 30 samples a record");
     }
   }
+}
+
+// Parameters that belong to one input alone are those whose gradient is zero without it.
+TEST(Registry, AnAbsentInputIsNotComputed) {
+  const auto backend = make_backend("cpu");
+  for (const ModelEntry& entry : model_registry()) {
+    if (!entry.reads_signal || !entry.reads_notes) continue;
+    ModelOptions options;
+    options.name = entry.name;
+    options.length = 60;
+    const auto model = make(options, backend);
+    model->eval();
+    FlatParameters parameters(*model);
+    TorchGenerator random(3);
+    const auto drawn = [&](const Dims& dims) {
+      return Tensor::from_host<float>(backend, dims, DType::f32,
+                                      random.normal(dims.numel(), 0.0F, 1.0F));
+    };
+    const Tensor signal = drawn({2, 60, 12});
+    const Tensor notes = drawn({2, 768});
+    const auto moved = [&](const ModelInputs& inputs) {
+      parameters.zero_grad();
+      sum(model->forward(inputs)).backward();
+      parameters.finish_gradients();
+      std::set<std::string> names;
+      for (const NamedTensor& parameter : model->parameters()) {
+        const std::vector<float> gradient = parameter.tensor.grad().to_vector<float>();
+        if (std::any_of(gradient.begin(), gradient.end(), [](float g) { return g != 0.0F; })) {
+          names.insert(parameter.name);
+        }
+      }
+      return names;
+    };
+    const std::set<std::string> both = moved({signal, notes});
+    const std::set<std::string> of_signal = moved({signal, {}});
+    const std::set<std::string> of_notes = moved({{}, notes});
+    for (const auto& [fewer, kept] : {std::pair{of_signal, "signal"}, {of_notes, "notes"}}) {
+      EXPECT_LT(fewer.size(), both.size()) << entry.name << " with the " << kept << " alone";
+      EXPECT_FALSE(fewer.empty()) << entry.name << " with the " << kept << " alone";
+    }
+    EXPECT_NE(model->forward({signal, {}}).to_vector<float>(),
+              model->forward({signal, notes}).to_vector<float>());
+  }
+}
+
+TEST(Registry, ABatchWithoutInputsOrWithUnequalOnesIsRefused) {
+  const auto backend = make_backend("cpu");
+  const ModelInputs unequal{Tensor::full(backend, {2, 60, 12}, DType::f32, 0.0),
+                            Tensor::full(backend, {3, 768}, DType::f32, 0.0)};
+  EXPECT_NE(testing::error_of([&] { unequal.batch(); }).find("a batch has 2 signals, but 3 notes"),
+            std::string::npos);
+  EXPECT_NE(testing::error_of([] {
+              ModelInputs{}.batch();
+            }).find("a model needs the signal, the notes or both"),
+            std::string::npos);
 }
 
 TEST(Registry, CountsTheParametersOfTheSeed) {

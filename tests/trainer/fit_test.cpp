@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "kernels/text.h"
 #include "tests/support/small_packed.h"
 #include "tests/support/synthetic_data.h"
 #include "trainer/eval.h"
@@ -188,6 +190,37 @@ TEST(Fit, EvaluationRefusesRecordsThatWereDenoisedInAnotherWay) {
                 "trained on were not denoised; pack them alike with cardiograd prepare --denoise");
 }
 
+// Notes that the packed file lacks are missed only where they are asked for.
+TEST(Fit, OneInputOfTwoIsEnough) {
+  const TempFolder folder;
+  RunConfig config = config_for("");
+  config.model.name = "mmcnn_sum";
+  config.train.epochs = 1;
+  std::set<std::string> results;
+  for (const std::vector<std::string>& inputs :
+       {std::vector<std::string>{"signal"}, {"notes"}, {"notes", "signal"}}) {
+    config.data.inputs = inputs;
+    const std::string name = join(inputs, "_");
+    results.insert(fit_and_read(folder, name, config));
+    EXPECT_EQ(events(folder / name, "start").front().at("inputs"), json(inputs));
+    EvalOptions options;
+    options.run = folder / name;
+    options.quiet = true;
+    EXPECT_EQ(evaluate_run(options).loss, events(folder / name, "test").front().at("loss"));
+  }
+  EXPECT_EQ(results.size(), 3U);
+
+  SmallPacked(40, 60).write(folder / "no_notes");
+  config.data.path = (folder / "no_notes").string();
+  config.data.inputs = {"signal"};
+  fit_and_read(folder, "without", config);
+  config.data.inputs = {"notes", "signal"};
+  config.run.dir = (folder / "with").string();
+  EXPECT_EQ(
+      error_of([&] { fit(config, true); }),
+      (folder / "no_notes").string() + " holds no note embeddings: run cardiograd prepare again");
+}
+
 TEST(Fit, ARunFolderThatExistsIsRefusedAndLeftAlone) {
   const TempFolder folder;
   folder.write("run/test.json", "old");
@@ -214,6 +247,14 @@ TEST(Fit, WhatDoesNotFitTogetherMakesNoRunFolder) {
               c.data.inputs = {"signal", "notes"};
             }),
             "model \"cnn\" does not read the notes, but data.inputs lists \"notes\"");
+  EXPECT_EQ(refused([](RunConfig& c) { c.data.inputs = {}; }),
+            "data.inputs lists nothing that model \"cnn\" reads: it can read signal");
+  EXPECT_EQ(
+      refused([](RunConfig& c) {
+        c.data.inputs = {};
+        c.model.name = "mmcnn_cat";
+      }),
+      "data.inputs lists nothing that model \"mmcnn_cat\" reads: it can read signal and notes");
   EXPECT_EQ(refused([](RunConfig& c) { c.device = "gpu"; }),
             "device \"gpu\" is unknown: use \"cpu\", \"cuda\" or \"cuda:N\"");
   EXPECT_TRUE(refused([](RunConfig& c) {
