@@ -1,8 +1,6 @@
 #include "trainer/metrics_report.h"
 
-#include <algorithm>
 #include <array>
-#include <cstddef>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +8,7 @@
 
 #include "nn/utf8.h"
 #include "trainer/metrics.h"
+#include "trainer/text_table.h"
 
 namespace cardiograd {
 namespace {
@@ -43,25 +42,6 @@ std::string range(const std::optional<Interval>& interval) {
 
 using Row = std::vector<std::string>;
 
-// The first column is flush left, the others flush right.
-std::string align(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], code_points(row[i]));
-    }
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - code_points(row[i]), ' ');
-      text += i == 0 ? row[i] + padding : "  " + padding + row[i];
-    }
-    text += '\n';
-  }
-  return text;
-}
-
 std::string class_table(const Metrics& metrics) {
   const bool with_interval = metrics.bootstrap.has_value();
   std::vector<Row> rows{{"class", "AUROC", "AUPRC", "F1", "positives", "negatives"}};
@@ -76,7 +56,7 @@ std::string class_table(const Metrics& metrics) {
     if (with_interval) row.insert(row.begin() + 2, range(one.auroc_interval));
     rows.push_back(std::move(row));
   }
-  return align(rows);
+  return aligned_table(rows);
 }
 
 }  // namespace
@@ -110,7 +90,7 @@ std::string to_table(const Metrics& metrics) {
                            {"macro AUPRC", fixed(metrics.macro_auprc)},
                            {"macro F1", fixed(metrics.macro_f1)},
                            {"hit rate", fixed(metrics.hit_rate)}};
-  std::string text = align(summary);
+  std::string text = aligned_table(summary);
   if (metrics.bootstrap) {
     const Bootstrap& bootstrap = *metrics.bootstrap;
     text += "macro AUROC over " + std::to_string(bootstrap.resamples) + " resamples: mean " +
