@@ -50,6 +50,12 @@ struct Pool1dSpec {
   std::int64_t output_length(std::int64_t length) const;
 };
 
+// One direction of an LSTM layer.
+struct LstmSpec {
+  bool reverse = false;    // from the last time step to the first
+  bool last_step = false;  // the output is the state after the direction's last step, PyTorch's h_n
+};
+
 enum class ActivationKind : std::uint8_t {
   relu,
   leaky_relu,  // slope: negative side
@@ -183,6 +189,22 @@ class Backend {
                                             ConstView weight, ConstView winner, ConstView dy,
                                             View dx, View dweight, View dbias) = 0;
   static constexpr std::uint8_t conv_relu_pool_dead = 255;
+
+  // -- LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000), one direction of one
+  // layer, PyTorch's order of the gates i, f, g, o. The initial state is zero:
+  //   i, f, o = sigmoid(W_ih x + b_ih + W_hh h' + b_hh), g = tanh(the same), each its own quarter;
+  //   c = f c' + i g, h = o tanh(c), where h' and c' are those of the step before.
+  // x [N, L, I], weight_ih [4H, I], weight_hh [4H, H], bias_ih and bias_hh [4H]; y: h of every step
+  // [N, L, H], or of the last one [N, H]. For backward, optional together: gates [L, N, 4, H] (i,
+  // f, g, o of every step, after their functions) and cells [L, N, H] (c), by time.
+  virtual void lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
+                            ConstView weight_hh, ConstView bias_ih, ConstView bias_hh, View y,
+                            View gates, View cells) = 0;
+  // dx is optional. Both biases have the same gradient.
+  virtual void lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
+                             ConstView weight_hh, ConstView gates, ConstView cells, ConstView dy,
+                             View dx, View dweight_ih, View dweight_hh, View dbias_ih,
+                             View dbias_hh) = 0;
 
   // -- Pooling over time: x [N, L, C], y [N, Lo, C]; index (i32, y's shape): the maximum's time
   // step.

@@ -2,6 +2,7 @@
 
 #include "kernels/text.h"
 #include "models/seed_cnn.h"
+#include "models/seed_rnn.h"
 
 namespace cardiograd {
 
@@ -10,6 +11,8 @@ const std::vector<ModelEntry>& model_registry() {
       {"cnn", "the seed's CNN of the signal", true, false, make_cnn},
       {"mmcnn_sum", "signal and notes, sum and LayerNorm", true, true, make_mmcnn_sum},
       {"mmcnn_cat", "signal and notes, concatenated", true, true, make_mmcnn_cat},
+      {"rnn", "the seed's LSTM of the signal", true, false, make_rnn},
+      {"mmrnn", "LSTM of the signal and notes, LayerNorm and sum", true, true, make_mmrnn},
   };
   return entries;
 }

@@ -5,7 +5,7 @@
 
 namespace cardiograd {
 
-// While it lives, linear and conv1d operations of this thread, forward and backward, add their
+// While it lives, linear, conv1d and lstm operations of this thread, forward and backward, add their
 // floating-point operations (a multiply-add counts as two) to the innermost meter.
 class FlopMeter {
  public:

@@ -48,6 +48,10 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 // max_pool1d(relu(conv1d(...))) with stride = kernel = pool, fused.
 Tensor conv1d_relu_maxpool(const Tensor& x, const Tensor& weight, const Tensor& bias,
                            const Conv1dSpec& spec, std::int64_t pool);
+// One direction of one layer, from a zero state: [N, L, I] -> [N, L, H], or [N, H] for last_step.
+// weight_ih [4H, I], weight_hh [4H, H], both biases [4H].
+Tensor lstm(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh,
+            const Tensor& bias_ih, const Tensor& bias_hh, const LstmSpec& spec = {});
 Tensor max_pool1d(const Tensor& x, const Pool1dSpec& spec);
 Tensor avg_pool1d(const Tensor& x, const Pool1dSpec& spec);
 Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length);

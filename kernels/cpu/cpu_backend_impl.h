@@ -58,6 +58,11 @@ class CpuBackend final : public Backend {
   void conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64_t pool, ConstView x,
                                     ConstView weight, ConstView winner, ConstView dy, View dx,
                                     View dweight, View dbias) override;
+  void lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
+                    ConstView bias_ih, ConstView bias_hh, View y, View gates, View cells) override;
+  void lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
+                     ConstView gates, ConstView cells, ConstView dy, View dx, View dweight_ih,
+                     View dweight_hh, View dbias_ih, View dbias_hh) override;
   void max_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y, View index) override;
   void max_pool1d_backward(const Pool1dSpec& spec, ConstView index, ConstView dy, View dx) override;
   void avg_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y) override;

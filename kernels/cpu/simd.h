@@ -32,6 +32,49 @@ struct PanelSource {
   ptrdiff_t column_stride;
 };
 
+// One time step of one direction of an LSTM layer for `rows` records: backend.h has the equations.
+// "padded" units are rounded up to a multiple of `lanes`.
+struct LstmForwardStep {
+  ptrdiff_t rows;
+  ptrdiff_t inputs;
+  ptrdiff_t units;
+  const float* x;  // [rows, inputs], x_stride floats from one record to the next
+  ptrdiff_t x_stride;
+  const float* h;  // [rows, padded units]: of the step before
+  float* h_next;   // the same, of this step
+  float* c;        // [rows, padded units]: of the step before, then of this one
+  float* y;        // [rows, units] with y_stride, or null: another copy of h_next
+  ptrdiff_t y_stride;
+  float* gates;  // [rows, 4, units], or null where nothing is saved
+  float* cells;  // [rows, units]
+};
+
+// tanh of a step's cells, [rows, padded units], and its hidden state, which was not saved.
+struct LstmHiddenState {
+  ptrdiff_t rows;
+  ptrdiff_t units;
+  const float* gates;  // as saved
+  const float* cells;
+  float* tanh_cells;
+  float* h;  // [rows, padded units] with h_stride, or null
+  ptrdiff_t h_stride;
+};
+
+// The gradients of the four gates before their functions.
+struct LstmBackwardStep {
+  ptrdiff_t rows;
+  ptrdiff_t units;
+  const float* gates;           // as saved
+  const float* previous_cells;  // of the step before in the direction's order; null: zeros
+  const float* tanh_cells;
+  const float* dy;  // [rows, units] with dy_stride, or null
+  ptrdiff_t dy_stride;
+  const float* dh;  // [rows, padded units]: what the later steps say
+  float* dc;        // the same; then what this step says to the one before
+  float* dgates;    // four times [rows, padded units], gate_stride apart
+  ptrdiff_t gate_stride;
+};
+
 // "padded" columns are rounded up to a multiple of `lanes`.
 struct SimdKernels {
   const char* name;
@@ -64,6 +107,11 @@ struct SimdKernels {
                       ptrdiff_t columns, float* dx, ptrdiff_t dx_stride, float* bias_gradient);
   // sum[c] += sum of x[i, c] over rows.
   void (*sum_rows)(const float* x, ptrdiff_t rows, ptrdiff_t columns, float* sum);
+  // panels: for each vector of units (inputs + units) rows [4, lanes] of weights, input's first;
+  // bias: [4, lanes] for each vector of units. Beyond the last unit both hold zeros.
+  void (*lstm_forward_step)(const LstmForwardStep& step, const float* panels, const float* bias);
+  void (*lstm_hidden_state)(const LstmHiddenState& state);
+  void (*lstm_backward_step)(const LstmBackwardStep& step);
   // `rounds` times as many independent multiply-adds as the registers hold: the arithmetic peak
   // that a kernel's speed is measured against. *flops receives how many operations they were; the
   // returned value keeps them from being optimised away.

@@ -7,6 +7,7 @@
 #define CARDIOGRAD_SIMD_ROWS_1 16
 #define CARDIOGRAD_SIMD_ROWS_2 12
 #define CARDIOGRAD_SIMD_ROWS_3 8
+#define CARDIOGRAD_SIMD_ROWS_4 6
 #include "kernels/cpu/simd_kernels.inl"
 
 namespace cardiograd {

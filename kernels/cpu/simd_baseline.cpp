@@ -5,6 +5,7 @@
 #define CARDIOGRAD_SIMD_ROWS_1 8
 #define CARDIOGRAD_SIMD_ROWS_2 6
 #define CARDIOGRAD_SIMD_ROWS_3 4
+#define CARDIOGRAD_SIMD_ROWS_4 3
 #include "kernels/cpu/simd_kernels.inl"
 
 namespace cardiograd {

@@ -3,6 +3,7 @@
 //   CARDIOGRAD_SIMD_LANES    floats in a vector
 //   CARDIOGRAD_SIMD_ROWS_V   rows of accumulators when a block is V vectors wide, so that
 //                            accumulators and operands fit the registers
+//   CARDIOGRAD_SIMD_ROWS_4   the same for the four gates of an LSTM
 #include "kernels/cpu/simd.h"
 
 namespace cardiograd {
@@ -363,6 +364,8 @@ void sum_rows(const float* x, ptrdiff_t rows, ptrdiff_t columns, float* sum) {
   }
 }
 
+#include "kernels/cpu/simd_lstm.inl"
+
 // Twelve chains hide the latency of four cycles at two operations a cycle, and fit 16 registers.
 float spin_multiply_add(ptrdiff_t rounds, double* flops) {
   constexpr int chains = 12;
@@ -386,7 +389,8 @@ constexpr SimdKernels kernels{CARDIOGRAD_SIMD_NAME, lanes,
                               accumulate_outer,     multiply_channels,
                               accumulate_channels,  relu_pool,
                               relu_unpool,          sum_rows,
-                              spin_multiply_add};
+                              lstm_forward_step,    lstm_hidden_state,
+                              lstm_backward_step,   spin_multiply_add};
 
 }  // namespace
 }  // namespace CARDIOGRAD_SIMD_NAMESPACE
