@@ -76,6 +76,30 @@ struct DropoutSpec {
   RandomKey key;
 };
 
+// Scaled dot-product attention over heads (Vaswani et al. 2017, equation 1):
+// softmax(q k^T / sqrt(D / heads)) v, for each head's D / heads columns apart.
+struct AttentionSpec {
+  std::int64_t heads = 1;  // divides D
+  bool causal = false;     // query i sees the keys 0 .. i alone
+  double dropout = 0.0;    // of the probabilities, as DropoutSpec::p
+  RandomKey key;           // of its draws
+};
+// What attention may be given besides; each is optional.
+struct AttentionMasks {
+  ConstView padding;   // u8 [N, Lk]: 1 where nobody is to see the key
+  ConstView additive;  // floating [Lq, Lk]: added to the scaled scores; -inf hides
+  ConstView records;   // i32 [N]: whose draws, as for dropout
+};
+
+// Uniform levels: level = floor((x - low) / (high - low) * levels), kept within 0 .. levels - 1.
+struct QuantizeSpec {
+  double low = -1.0;
+  double high = 1.0;
+  std::int64_t levels = 256;
+  // Added c times in channel c: with `levels`, each channel gets its own rows of an embedding.
+  std::int64_t channel_stride = 0;
+};
+
 enum class Reduction : std::uint8_t { none, mean, sum };
 
 enum class OptimizerKind : std::uint8_t { sgd, rmsprop, adam, adamw };
@@ -216,6 +240,30 @@ class Backend {
   // Output i averages inputs floor(i L / Lo) .. ceil((i + 1) L / Lo) - 1, as PyTorch.
   virtual void adaptive_avg_pool1d_forward(ConstView x, View y) = 0;
   virtual void adaptive_avg_pool1d_backward(ConstView dy, View dx) = 0;
+
+  // y[n, l, c] = x[n, l / factor, c]: nn.Upsample(mode="nearest") with a whole factor. x [N, L, C],
+  // y [N, factor L, C].
+  virtual void upsample_nearest_forward(std::int64_t factor, ConstView x, View y) = 0;
+  virtual void upsample_nearest_backward(std::int64_t factor, ConstView dy, View dx) = 0;
+
+  // -- Attention: q [N, Lq, D], k and v [N, Lk, D], y [N, Lq, D]. lse [N, heads, Lq]: the logarithm
+  // of the sum of each query's exponentials, from which backward computes the probabilities again
+  // instead of keeping them (Dao et al. 2022). A query that sees no key gets zeros, where PyTorch
+  // gives NaN; its lse is -inf. Dropout: key j of query i of head h takes word j % 4 of the
+  // record's draw (h Lq + i) ceil(Lk / 4) + j / 4.
+  virtual void attention_forward(const AttentionSpec& spec, const AttentionMasks& masks,
+                                 ConstView q, ConstView k, ConstView v, View y, View lse) = 0;
+  virtual void attention_backward(const AttentionSpec& spec, const AttentionMasks& masks,
+                                  ConstView q, ConstView k, ConstView v, ConstView y, ConstView lse,
+                                  ConstView dy, View dq, View dk, View dv) = 0;
+
+  // -- Tokens. Rows of a table: indices i32 [...], weight [V, D], y [..., D]. An index outside
+  // 0 .. V - 1 throws InputError (a device that cannot look writes NaN). dweight sums in the order
+  // of the indices.
+  virtual void embedding_forward(ConstView indices, ConstView weight, View y) = 0;
+  virtual void embedding_backward(ConstView indices, ConstView dy, View dweight) = 0;
+  // x floating [..., C], y i32 of x's shape; NaN counts as low.
+  virtual void quantize(const QuantizeSpec& spec, ConstView x, View y) = 0;
 
   // -- Normalisation over rows (BatchNorm: x [..., C], all leading axes) or over C (LayerNorm).
   // Training BatchNorm (Ioffe & Szegedy 2015): biased variance normalises, the unbiased one updates

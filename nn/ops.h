@@ -56,6 +56,25 @@ Tensor max_pool1d(const Tensor& x, const Pool1dSpec& spec);
 Tensor avg_pool1d(const Tensor& x, const Pool1dSpec& spec);
 Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length);
 
+// Each step `factor` times over.
+Tensor upsample_nearest(const Tensor& x, std::int64_t factor);
+
+// -- Attention and tokens.
+struct AttentionOptions {
+  std::int64_t heads = 1;
+  bool causal = false;
+  double dropout = 0.0;  // of the probabilities; draws by the innermost RandomScope
+  Tensor padding{};      // u8 [N, Lk], 1 where a key is to be ignored; may be undefined
+  Tensor mask{};  // [Lq, Lk], added to the scaled scores; may be undefined, takes no gradient
+};
+// q [N, Lq, D], k and v [N, Lk, D] -> [N, Lq, D]. A query that sees no key gets zeros.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options);
+// indices i32 [...], weight [V, D] -> [..., D].
+Tensor embedding(const Tensor& indices, const Tensor& weight);
+// i32, without a gradient.
+Tensor quantize(const Tensor& x, const QuantizeSpec& spec);
+
 struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;

@@ -6,6 +6,7 @@
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/philox_lanes.h"
 
 namespace cardiograd {
 namespace {
@@ -37,19 +38,7 @@ inline __attribute__((always_inline)) void draw_words(const Stream& stream,
     std::uint32_t c1 = record;
     std::uint32_t c2 = epoch;
     std::uint32_t c3 = operation;
-    std::uint32_t key0 = seed0;
-    std::uint32_t key1 = seed1;
-#pragma GCC unroll 10
-    for (int round = 0; round < 10; ++round) {
-      const std::uint64_t low = std::uint64_t{0xD2511F53U} * c0;
-      const std::uint64_t high = std::uint64_t{0xCD9E8D57U} * c2;
-      c0 = static_cast<std::uint32_t>(high >> 32) ^ c1 ^ key0;
-      c1 = static_cast<std::uint32_t>(high);
-      c2 = static_cast<std::uint32_t>(low >> 32) ^ c3 ^ key1;
-      c3 = static_cast<std::uint32_t>(low);
-      key0 += 0x9E3779B9U;
-      key1 += 0xBB67AE85U;
-    }
+    philox_rounds(c0, c1, c2, c3, seed0, seed1);
     words[4 * i] = c0;
     words[4 * i + 1] = c1;
     words[4 * i + 2] = c2;

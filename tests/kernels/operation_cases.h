@@ -58,6 +58,14 @@ std::vector<OperationCase> avg_pool1d_forward_cases();
 std::vector<OperationCase> avg_pool1d_backward_cases();
 std::vector<OperationCase> adaptive_avg_pool1d_forward_cases();
 std::vector<OperationCase> adaptive_avg_pool1d_backward_cases();
+// Attention, tokens.
+std::vector<OperationCase> upsample_nearest_forward_cases();
+std::vector<OperationCase> upsample_nearest_backward_cases();
+std::vector<OperationCase> attention_forward_cases();
+std::vector<OperationCase> attention_backward_cases();
+std::vector<OperationCase> embedding_forward_cases();
+std::vector<OperationCase> embedding_backward_cases();
+std::vector<OperationCase> quantize_cases();
 // Normalisation.
 std::vector<OperationCase> batch_norm_training_forward_cases();
 std::vector<OperationCase> batch_norm_training_backward_cases();

@@ -237,6 +237,46 @@ void add_layers(Cases& cases) {
       });
 }
 
+void add_attention(Cases& cases) {
+  const std::vector<Operand> operands{{2, 5, 6}, {2, 4, 6}, {2, 4, 6}};
+  const auto attention_of = [](const AttentionOptions& options) {
+    return [options](const Operands& x) {
+      AttentionOptions all = options;
+      if (options.causal) {
+        all.padding = Tensor::from_host<double>(x[0].backend(), {2, 4}, DType::u8,
+                                                std::vector<double>{0, 1, 0, 0, 1, 0, 0, 1});
+        all.mask = constant(x[0], {5, 4}, -1.0, 1.0);
+      }
+      const RandomScope scope(11, 2);
+      return attention(x[0], x[1], x[2], all);
+    };
+  };
+  const Function embedding_of = [](const Operands& x) {
+    const std::vector<double> rows{0, 3, 3, 1, 0, 3};
+    return embedding(Tensor::from_host<double>(x[0].backend(), {2, 3}, DType::i32, rows), x[0]);
+  };
+  cases.insert(
+      cases.end(),
+      {
+          {"attention", operands, attention_of({.heads = 2})},
+          {"attention with dropout", operands, attention_of({.heads = 3, .dropout = 0.3})},
+          {"attention with every mask", operands, attention_of({.heads = 2, .causal = true})},
+          {"attention of itself",
+           {{2, 5, 6}},
+           [](const Operands& x) { return attention(x[0], x[0], x[0], {.heads = 2}); }},
+          {"embedding", {{4, 3}}, embedding_of},
+          {"quantize ahead of an embedding",
+           {{12, 2}},
+           [](const Operands& x) {
+             const Tensor values = constant(x[0], {2, 3, 3}, -1.5, 1.5);
+             return embedding(quantize(values, {-1.0, 1.0, 4, 4}), x[0]);
+           }},
+          {"upsample_nearest",
+           {{2, 4, 3}},
+           [](const Operands& x) { return upsample_nearest(x[0], 3); }},
+      });
+}
+
 void add_normalisations_and_losses(Cases& cases) {
   const auto batch_norm_of = [](bool training) {
     return [training](const Operands& x) {
@@ -307,6 +347,7 @@ Cases all_cases() {
   add_reductions(cases);
   add_activations(cases);
   add_layers(cases);
+  add_attention(cases);
   add_normalisations_and_losses(cases);
   add_graphs(cases);
   return cases;

@@ -64,6 +64,16 @@ class ReferenceBackend : public Backend {
   void avg_pool1d_backward(const Pool1dSpec& spec, ConstView dy, View dx) override;
   void adaptive_avg_pool1d_forward(ConstView x, View y) override;
   void adaptive_avg_pool1d_backward(ConstView dy, View dx) override;
+  void upsample_nearest_forward(std::int64_t factor, ConstView x, View y) override;
+  void upsample_nearest_backward(std::int64_t factor, ConstView dy, View dx) override;
+  void attention_forward(const AttentionSpec& spec, const AttentionMasks& masks, ConstView q,
+                         ConstView k, ConstView v, View y, View lse) override;
+  void attention_backward(const AttentionSpec& spec, const AttentionMasks& masks, ConstView q,
+                          ConstView k, ConstView v, ConstView y, ConstView lse, ConstView dy,
+                          View dq, View dk, View dv) override;
+  void embedding_forward(ConstView indices, ConstView weight, View y) override;
+  void embedding_backward(ConstView indices, ConstView dy, View dweight) override;
+  void quantize(const QuantizeSpec& spec, ConstView x, View y) override;
   void batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta, double eps,
                                    double momentum, View running_mean, View running_var, View y,
                                    View mean, View inv_std) override;
