@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/philox.h"
 #include "nn/tensor.h"
@@ -30,5 +31,10 @@ class RandomScope {
   Tensor records_;
   RandomScope* outer_;
 };
+
+// f32 tensor of standard normal values, drawn on the host (Box & Muller 1958): row n of the first
+// axis takes the draws of record n.
+Tensor standard_normal(const std::shared_ptr<Backend>& backend, const Dims& dims,
+                       const RandomKey& key);
 
 }  // namespace cardiograd

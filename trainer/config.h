@@ -42,6 +42,14 @@ struct RunConfig {
 
     bool operator==(const Train&) const = default;
   } train;
+  // dcgan only.
+  struct Gan {
+    std::string class_name = "HYP";
+    std::int64_t latent = 64;
+    std::int64_t samples = 16;
+
+    bool operator==(const Gan&) const = default;
+  } gan;
   struct Run {
     std::string dir;
     bool plots = true;

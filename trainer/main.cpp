@@ -10,6 +10,7 @@
 #include "trainer/config.h"
 #include "trainer/eval.h"
 #include "trainer/fit.h"
+#include "trainer/gan.h"
 #include "trainer/metrics_report.h"
 
 namespace {
@@ -22,6 +23,20 @@ struct FitArguments {
   bool quiet = false;
   bool json = false;
 };
+
+void report_gan(const RunConfig& config, const GanResult& result, bool json) {
+  if (json) {
+    std::cout << nlohmann::ordered_json{{"records", result.records},
+                                        {"critic_loss", result.critic_loss},
+                                        {"generator_loss", result.generator_loss}}
+                     .dump()
+              << '\n';
+    return;
+  }
+  std::cout << "Trained on " << result.records << " records of " << config.gan.class_name
+            << "; last epoch: critic loss " << result.critic_loss << ", generator loss "
+            << result.generator_loss << "\nRun folder: " << config.run.dir << '\n';
+}
 
 void add_fit(CLI::App& app, FitArguments& arguments) {
   CLI::App* verb = app.add_subcommand("fit", "Train a model as a config file says");
@@ -39,6 +54,10 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
       "List all config keys with their defaults");
   verb->callback([&arguments] {
     const RunConfig config = read_config(arguments.config, arguments.overrides);
+    if (is_gan(config)) {
+      report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
+      return;
+    }
     const FitResult result = fit(config, arguments.quiet);
     if (arguments.json) {
       nlohmann::ordered_json report = to_json(result.test);
@@ -81,6 +100,7 @@ void add_models(CLI::App& app) {
     for (const ModelEntry& entry : model_registry()) {
       std::printf("%-12s %s\n", entry.name.c_str(), entry.summary.c_str());
     }
+    std::printf("%-12s %s\n", "dcgan", "generates signals of one class; has a loop of its own");
   });
 }
 

@@ -140,5 +140,25 @@ TEST_P(Random, ChannelDropoutTakesWholeChannels) {
 INSTANTIATE_TEST_SUITE_P(Backends, Random, ::testing::Values("cpu", "reference"),
                          [](const auto& tested) { return std::string(tested.param); });
 
+TEST(StandardNormal, IsNormalAndAFunctionOfKeyAndRow) {
+  const auto backend = make_backend("cpu");
+  const RandomKey key{5, 1, 2};
+  const std::vector<float> values = standard_normal(backend, {100, 333}, key).to_vector<float>();
+  double sum = 0.0, squares = 0.0, fourth = 0.0;
+  for (const float value : values) {
+    const double v = double{value};
+    sum += v;
+    squares += v * v;
+    fourth += v * v * v * v;
+  }
+  const auto n = static_cast<double>(values.size());
+  EXPECT_NEAR(sum / n, 0.0, 0.02);
+  EXPECT_NEAR(squares / n, 1.0, 0.03);
+  EXPECT_NEAR(fourth / n, 3.0, 0.2);
+  const std::vector<float> fewer = standard_normal(backend, {7, 333}, key).to_vector<float>();
+  EXPECT_TRUE(std::equal(fewer.begin(), fewer.end(), values.begin()));
+  EXPECT_NE(standard_normal(backend, {7, 333}, {5, 2, 2}).to_vector<float>(), fewer);
+}
+
 }  // namespace
 }  // namespace cardiograd
