@@ -31,10 +31,14 @@ struct LstmShape {
 };
 
 // Records that go through time together: enough of them for each vector of weights to be used
-// often, few enough for a batch to occupy many threads.
-constexpr std::int64_t chunk_records = 16;
+// often, few enough for a batch to occupy several threads.
+constexpr std::int64_t fewest_records = 16;
+constexpr std::int64_t most_records = 32;
 
-std::int64_t LstmShape::chunks() const { return (records + chunk_records - 1) / chunk_records; }
+std::int64_t LstmShape::chunks() const {
+  const std::int64_t most = std::clamp(records / 8, fewest_records, most_records);
+  return (records + most - 1) / most;
+}
 
 // Throws ShapeError unless the operands fit.
 LstmShape lstm_shape(const LstmSpec& spec, const Dims& x, const Dims& weight_ih,
@@ -89,7 +93,7 @@ struct LstmForwardOperands {
   float* cells;
 };
 
-// One chunk of records through all time steps. state: 3 * chunk_records * padded units floats.
+// One chunk of records through all time steps. state: 3 * most_records * padded units floats.
 void forward_chunk(const LstmShape& shape, const LstmForwardOperands& operands, const float* panels,
                    const float* bias, std::int64_t first, std::int64_t records, float* state) {
   const SimdKernels& simd = simd_kernels();
@@ -150,11 +154,11 @@ class LstmBackward {
         size_(gate_count * depth_ * padded_),
         groups_(std::clamp<std::int64_t>(largest_partial / size_, 1,
                                          std::min<std::int64_t>(64, shape.chunks()))),
-        tile_steps_(std::clamp<std::int64_t>(tile_rows / std::min(chunk_records, shape.records), 1,
+        tile_steps_(std::clamp<std::int64_t>(tile_rows / std::min(most_records, shape.records), 1,
                                              shape.length)),
-        tile_rows_(tile_steps_ * std::min(chunk_records, shape.records)),
+        tile_rows_(tile_steps_ * std::min(most_records, shape.records)),
         thread_size_(tile_rows_ * (gate_count * padded_ + depth_ + padded_inputs_) +
-                     3 * chunk_records * padded_),
+                     3 * most_records * padded_),
         panels_hh_(blocks, gate_count * shape.units * padded_),
         panels_ih_(blocks, operands.dx ? gate_count * shape.units * padded_inputs_ : 0),
         partial_(blocks, groups_ * size_),
@@ -210,9 +214,9 @@ class LstmBackward {
     Thread thread{};
     thread.dgates = take(tile_rows_ * gate_count * padded_);
     thread.dx = take(tile_rows_ * padded_inputs_);
-    thread.dh = take(chunk_records * padded_);
-    thread.dc = take(chunk_records * padded_);
-    thread.tanh_cells = take(chunk_records * padded_);
+    thread.dh = take(most_records * padded_);
+    thread.dc = take(most_records * padded_);
+    thread.tanh_cells = take(most_records * padded_);
     thread.inputs = take(tile_rows_ * depth_);
     return thread;
   }
@@ -376,7 +380,7 @@ void CpuBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weigh
   const Scratch<float> panels(*blocks_, rows * gate_count * columns);
   const Scratch<float> bias(*blocks_, gate_count * columns);
   const Scratch<float> sums(*blocks_, gate_count * shape.units);
-  const Scratch<float> states(*blocks_, omp_get_max_threads() * 3 * chunk_records * columns);
+  const Scratch<float> states(*blocks_, omp_get_max_threads() * 3 * most_records * columns);
   std::fill_n(panels.data(), rows * gate_count * columns, 0.0F);
   std::fill_n(bias.data(), gate_count * columns, 0.0F);
   for (std::int64_t i = 0; i < gate_count * shape.units; ++i) {
@@ -392,7 +396,7 @@ void CpuBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weigh
     const std::int64_t first = chunk * shape.records / chunks;
     forward_chunk(shape, operands, panels.data(), bias.data(), first,
                   (chunk + 1) * shape.records / chunks - first,
-                  states.data() + omp_get_thread_num() * 3 * chunk_records * columns);
+                  states.data() + omp_get_thread_num() * 3 * most_records * columns);
   }
 }
 

@@ -54,8 +54,8 @@ TEST_F(Initial, LayersInARow) {
 }
 
 TEST_F(Initial, WholeModels) {
-  for (const std::string name :
-       {"cnn", "mmcnn_sum", "mmcnn_cat", "cnn.batch_norm", "mmcnn_sum.batch_norm"}) {
+  for (const std::string name : {"cnn", "mmcnn_sum", "mmcnn_cat", "cnn.batch_norm",
+                                 "mmcnn_sum.batch_norm", "rnn", "mmrnn"}) {
     const std::size_t dot = name.find('.');
     TorchGenerator random(7);
     ModelOptions options;

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "nn/layers.h"
+#include "nn/recurrent.h"
 #include "nn/state_dict.h"
 #include "tests/support/golden.h"
 
@@ -25,6 +25,8 @@ enum class Layout {
 
 class Layers : public ::testing::Test {
  protected:
+  explicit Layers(const std::string& file = "layers.safetensors") : golden_(file, backend_) {}
+
   using Function = std::function<Tensor(const Tensor&)>;
 
   Tensor read(const std::string& name, Layout layout) {
@@ -72,7 +74,7 @@ class Layers : public ::testing::Test {
   }
 
   std::shared_ptr<Backend> backend_ = make_backend("cpu");
-  GoldenFile golden_{"layers.safetensors", backend_};
+  GoldenFile golden_;
   TorchGenerator random_{1};
   BuildContext context_{backend_, DType::f32, &random_};
 };
@@ -187,6 +189,26 @@ TEST_F(Layers, BceWithLogits) {
       expect_close(logits.grad(), name + ".dx", Layout::same);
     }
   }
+}
+
+class Recurrent : public Layers {
+ protected:
+  Recurrent() : Layers("recurrent.safetensors") {}
+
+  // The whole sequence, and the last step alone.
+  void expect_lstm(const std::string& name, std::int64_t inputs, std::int64_t units,
+                   LstmOptions options) {
+    expect_layer(name, Layout::same, Lstm(context_, inputs, units, options));
+    options.last_step = true;
+    expect_layer(name + ".last", Layout::same, Lstm(context_, inputs, units, options));
+  }
+};
+
+TEST_F(Recurrent, Lstm) {
+  expect_lstm("lstm", 5, 4, {});
+  expect_lstm("lstm.bidirectional", 3, 5, {.bidirectional = true});
+  expect_lstm("lstm.layers", 12, 16, {.layers = 2});
+  expect_lstm("lstm.both", 4, 7, {.layers = 2, .bidirectional = true});
 }
 
 }  // namespace

@@ -174,6 +174,30 @@ def layers():
     golden.save("layers.safetensors")
 
 
+def recurrent():
+    """Sequences are [batch, time, channels] here; `.last` is h_n of the last layer's directions."""
+    torch.manual_seed(9)
+    golden = Golden()
+    for name, options, inputs, hidden in (
+        ("lstm", {}, 5, 4),
+        ("lstm.bidirectional", dict(bidirectional=True), 3, 5),
+        ("lstm.layers", dict(num_layers=2), 12, 16),
+        ("lstm.both", dict(num_layers=2, bidirectional=True), 4, 7),
+    ):
+        built = nn.LSTM(inputs, hidden, batch_first=True, **options).double()
+        directions = 2 if built.bidirectional else 1
+        x = draw(3, 9, inputs)
+        outputs = {
+            "": lambda x: built(x)[0],
+            ".last": lambda x: built(x)[1][0][-directions:].transpose(0, 1).flatten(1),
+        }
+        for suffix, function in outputs.items():
+            x.grad = None
+            built.zero_grad()
+            layer(golden, name + suffix, function, x, list(built.named_parameters()))
+    golden.save("recurrent.safetensors")
+
+
 # ---- The seed's models -------------------------------------------------------------------------
 
 
@@ -212,6 +236,23 @@ class SeedCnn(nn.Module):
         return self.fc2(x)
 
 
+class SeedRnn(nn.Module):
+    """The seed's recurrent models, from a zero state."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.lstm = nn.LSTM(12, 64, 2, batch_first=True)
+        self.fc1 = nn.Linear(64, 768 if notes else 64)
+        self.fc2 = nn.Linear(768 if notes else 64, 5)
+        self.notes = notes
+        if notes:
+            self.lnorm_out, self.lnorm_embed = nn.LayerNorm(768), nn.LayerNorm(768)
+
+    def forward(self, signal, notes):
+        x = self.fc1(self.lstm(signal.transpose(1, 2))[0][:, -1])
+        return self.fc2(self.lnorm_out(x) + self.lnorm_embed(notes) if self.notes else F.relu(x))
+
+
 MODELS = {
     "cnn": dict(),
     "mmcnn_sum": dict(fusion="sum"),
@@ -219,8 +260,17 @@ MODELS = {
     "cnn.batch_norm": dict(batch_norm=True),
     "mmcnn_sum.batch_norm": dict(fusion="sum", batch_norm=True),
 }
+RECURRENT = {"rnn": False, "mmrnn": True}
+CNN_GRADIENTS = ("conv1.weight", "conv2.weight", "conv3.bias", "fc1.bias", "fc2.weight")
+RNN_GRADIENTS = ("lstm.weight_ih_l0", "lstm.weight_hh_l1", "lstm.bias_hh_l0", "fc1.bias", "fc2.weight")
 LENGTH = 60
 STEPS = 12
+
+
+def seeded_model(name):
+    """With the initial values of seed 7."""
+    torch.manual_seed(7)
+    return SeedRnn(RECURRENT[name]) if name in RECURRENT else SeedCnn(LENGTH, **MODELS[name])
 
 
 def models():
@@ -232,9 +282,8 @@ def models():
     for name, tensor in (("signal", signal), ("notes", notes), ("labels", labels)):
         golden.add(name, tensor)
     signal, notes, labels = signal.double(), notes.double(), labels.double()
-    for name, options in MODELS.items():
-        torch.manual_seed(7)
-        model = SeedCnn(LENGTH, **options).double()
+    for name in [*MODELS, *RECURRENT]:
+        model = seeded_model(name).double()
         model.eval()
         golden.add(f"{name}.logits_eval", model(signal, notes))
         model.train()
@@ -248,8 +297,8 @@ def models():
             if step == 0:
                 golden.add(f"{name}.logits_train", logits)
                 # Ahead of a BatchNorm, a convolution's bias has no gradient but rounding.
-                for key in ("conv1.weight", "conv2.weight", "conv3.bias", "fc1.bias", "fc2.weight"):
-                    if not (options.get("batch_norm") and key.startswith("conv3")):
+                for key in RNN_GRADIENTS if name in RECURRENT else CNN_GRADIENTS:
+                    if not (name.endswith("batch_norm") and key.startswith("conv3")):
                         golden.add(f"{name}.grad.{key}", model.get_parameter(key).grad)
             optimizer.step()
             losses.append(loss.detach())
@@ -283,9 +332,8 @@ def initial_values():
     for name, built in row.items():
         for key, value in built.named_parameters():
             golden.add(f"{name}.{key}", value)
-    for name, options in MODELS.items():
-        torch.manual_seed(7)
-        for key, value in SeedCnn(LENGTH, **options).named_parameters():
+    for name in [*MODELS, *RECURRENT]:
+        for key, value in seeded_model(name).named_parameters():
             golden.add(f"{name}.{key}", checksum(value))
     torch.manual_seed(2**31 + 5)
     golden.add("uniform", torch.empty(37).uniform_(-0.3, 1.7))
@@ -355,6 +403,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     layers()
+    recurrent()
     models()
     initial_values()
     optimizers()

@@ -1,5 +1,5 @@
-// The seed's own mmcnn_cat, with weights that its PyTorch saved: logits, the first step's
-// gradients, five RMSprop steps, and the probabilities of one record.
+// The seed's own mmcnn_cat and mmrnn, with weights that its PyTorch saved: logits, the first step's
+// gradients, five steps of the seed's optimizer, and the probabilities of one record.
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -26,13 +26,23 @@ const std::string folder = "golden/seed";
 // goes: PyTorch's float32 gradient of conv1.weight is 8e-8 away from its own float64 one.
 constexpr double near_tie = 1e-7;
 
+struct SeedModel {
+  std::string saved;  // the seed's name
+  std::string name;   // ours
+  std::string optimizer;
+  double lr;
+  int gradients;  // how many are known
+};
+
 // The model's tensors from the archive: storage i belongs to the i-th name of the state_dict, whose
 // order is the model's own.
-StateDict read_weights(const Module& module, const std::shared_ptr<Backend>& backend) {
-  const auto archive = testing::read_stored_zip(shared_path(folder + "/model_MMCNN_CAT.pt"));
+StateDict read_weights(const std::string& saved, const Module& module,
+                       const std::shared_ptr<Backend>& backend) {
+  const std::string file = "model_" + saved;
+  const auto archive = testing::read_stored_zip(shared_path(folder + "/" + file + ".pt"));
   StateDict state;
   for (const StateEntry& entry : state_dict(module)) {
-    const std::string& bytes = archive.at("model_MMCNN_CAT/data/" + std::to_string(state.size()));
+    const std::string& bytes = archive.at(file + "/data/" + std::to_string(state.size()));
     std::vector<float> values(bytes.size() / sizeof(float));
     std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
     state.push_back(
@@ -41,18 +51,18 @@ StateDict read_weights(const Module& module, const std::shared_ptr<Backend>& bac
   return state;
 }
 
-class Seed : public ::testing::Test {
+class Seed : public ::testing::TestWithParam<SeedModel> {
  protected:
   void SetUp() override {
     CARDIOGRAD_NEEDS_SHARED(folder);
     golden_ = std::make_unique<SafetensorsFile>(shared_path(folder + "/expected.safetensors"));
     std::ifstream file(shared_path(folder + "/expected.json"));
-    expected_ = nlohmann::json::parse(file).at("models").at("MMCNN_CAT");
+    expected_ = nlohmann::json::parse(file).at("models").at(tested_.saved);
     TorchGenerator random(0);
     ModelOptions options;
-    options.name = "mmcnn_cat";
+    options.name = tested_.name;
     model_ = find_model(options.name).make({backend_, DType::f32, &random}, options);
-    load_state_dict(*model_, read_weights(*model_, backend_), "model_MMCNN_CAT.pt");
+    load_state_dict(*model_, read_weights(tested_.saved, *model_, backend_), tested_.saved);
     model_->eval();  // the expected values are of evaluation mode
     inputs_ = {tensor("signal_mv"), tensor("notes")};
   }
@@ -64,6 +74,7 @@ class Seed : public ::testing::Test {
     return tensor(name).to_vector<float>();
   }
 
+  const SeedModel tested_ = GetParam();
   std::shared_ptr<Backend> backend_ = make_backend("cpu");
   std::unique_ptr<SafetensorsFile> golden_;
   nlohmann::json expected_;
@@ -71,10 +82,10 @@ class Seed : public ::testing::Test {
   ModelInputs inputs_;
 };
 
-TEST_F(Seed, Logits) {
+TEST_P(Seed, Logits) {
   const NoGradScope no_grad;
   const std::vector<float> logits = model_->forward(inputs_).to_vector<float>();
-  const std::vector<float> expected = values("MMCNN_CAT.logits_eval");
+  const std::vector<float> expected = values(tested_.saved + ".logits_eval");
   ASSERT_EQ(logits.size(), expected.size());
   for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-5) << i;
   const auto& probabilities = expected_.at("prob_record_1");
@@ -83,15 +94,15 @@ TEST_F(Seed, Logits) {
   }
 }
 
-TEST_F(Seed, ParameterCount) {
+TEST_P(Seed, ParameterCount) {
   EXPECT_EQ(model_->parameter_count(), expected_.at("params").get<std::int64_t>());
 }
 
-TEST_F(Seed, FirstGradients) {
+TEST_P(Seed, FirstGradients) {
   bce_with_logits(model_->forward(inputs_), tensor("labels")).backward();
   int compared = 0;
   for (const NamedTensor& parameter : model_->parameters()) {
-    const std::string full = "MMCNN_CAT.grad." + parameter.name;
+    const std::string full = tested_.saved + ".grad." + parameter.name;
     if (!golden_->contains(full)) continue;
     ++compared;
     const auto actual = to_torch(parameter.tensor.grad(), parameter.layout).to_vector<float>();
@@ -99,13 +110,13 @@ TEST_F(Seed, FirstGradients) {
     EXPECT_LE(normalised_squared_error(actual, values(full)), behind_pooling ? near_tie : 1e-10)
         << full;
   }
-  EXPECT_EQ(compared, 12);
+  EXPECT_EQ(compared, tested_.gradients);
 }
 
-TEST_F(Seed, FiveSteps) {
+TEST_P(Seed, FiveSteps) {
   FlatParameters parameters(*model_);
-  OptimizerSpec spec = optimizer_defaults("rmsprop");
-  spec.lr = 1e-4;
+  OptimizerSpec spec = optimizer_defaults(tested_.optimizer);
+  spec.lr = tested_.lr;
   Optimizer optimizer(spec, parameters);
   for (const auto& expected : expected_.at("losses_5_steps_eval_mode")) {
     parameters.zero_grad();
@@ -115,6 +126,11 @@ TEST_F(Seed, FiveSteps) {
     EXPECT_NEAR(loss.item() / expected.get<double>(), 1.0, 1e-4);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, Seed,
+                         ::testing::Values(SeedModel{"MMCNN_CAT", "mmcnn_cat", "rmsprop", 1e-4, 12},
+                                           SeedModel{"MMRNN", "mmrnn", "adam", 1e-2, 16}),
+                         [](const auto& tested) { return tested.param.saved; });
 
 }  // namespace
 }  // namespace cardiograd

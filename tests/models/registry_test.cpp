@@ -34,7 +34,7 @@ TEST(Registry, EveryModelHasAConfig) {
 TEST(Registry, AnUnknownNameGetsTheNearestOne) {
   EXPECT_EQ(testing::error_of([] { find_model("mmcnn_som"); }),
             "model \"mmcnn_som\" is unknown; did you mean \"mmcnn_sum\"? Known are cnn, mmcnn_sum, "
-            "mmcnn_cat");
+            "mmcnn_cat, rnn, mmrnn");
 }
 
 // [2, classes] from two records of `length` samples.
@@ -53,6 +53,9 @@ void expect_logits(const ModelEntry& entry, std::int64_t length, bool batch_norm
   EXPECT_EQ(model->forward(inputs).dims(), (Dims{2, 7})) << entry.name << " " << length;
 }
 
+bool is_recurrent(const ModelEntry& entry) { return entry.name.ends_with("rnn"); }
+
+// Of the convolutional models.
 constexpr std::int64_t shortest = 30;
 
 // 5000 samples are ten seconds at 500 Hz.
@@ -61,7 +64,11 @@ TEST(Registry, GivesOneLogitAClassForEveryLength) {
     for (const std::int64_t length : {shortest, std::int64_t{36}, std::int64_t{1000}}) {
       expect_logits(entry, length, false);
     }
-    expect_logits(entry, 36, true);
+    if (is_recurrent(entry)) {
+      expect_logits(entry, 1, false);
+    } else {
+      expect_logits(entry, 36, true);
+    }
   }
   expect_logits(model_registry().front(), 5000, false);
 }
@@ -70,6 +77,12 @@ TEST(Registry, RefusesARecordThatIsTooShort) {
   ModelOptions options;
   for (const ModelEntry& entry : model_registry()) {
     options.name = entry.name;
+    if (is_recurrent(entry)) {
+      options.length = 0;
+      EXPECT_EQ(testing::error_of([&] { make(options, make_backend("cpu")); }),
+                entry.name + " needs at least one sample a record");
+      continue;
+    }
     for (const std::int64_t length : {std::int64_t{0}, std::int64_t{1}, shortest - 1}) {
       options.length = length;
       EXPECT_EQ(testing::error_of([&] { make(options, make_backend("cpu")); }),
@@ -145,8 +158,53 @@ TEST(Registry, CountsTheParametersOfTheSeed) {
   EXPECT_EQ(count("cnn"), signal + 5 * 129);
   EXPECT_EQ(count("mmcnn_sum"), signal + notes + 5 * 129);
   EXPECT_EQ(count("mmcnn_cat"), 3'173'029);
+  constexpr std::int64_t lstm = 256 * (12 + 64 + 2) + 256 * (64 + 64 + 2);
+  EXPECT_EQ(count("rnn"), lstm + 64 * 65 + 5 * 65);
+  EXPECT_EQ(count("mmrnn"), 110'085);
   options.batch_norm = true;
   EXPECT_EQ(count("cnn"), signal + 5 * 129 + 2 * (16 + 32 + 48));
+}
+
+TEST(Registry, RecurrentModelsRefuseBatchNorm) {
+  ModelOptions options;
+  options.batch_norm = true;
+  for (const std::string name : {"rnn", "mmrnn"}) {
+    options.name = name;
+    EXPECT_EQ(testing::error_of([&] { make(options, make_backend("cpu")); }),
+              name + " has no BatchNorm: set model.batch_norm to false");
+  }
+}
+
+// The features of the two inputs are summed, so that each input alone adds its own part to the bias
+// of the last Linear.
+TEST(Registry, MmrnnReadsEitherInputAlone) {
+  const auto backend = make_backend("cpu");
+  const NoGradScope no_grad;
+  ModelOptions options;
+  options.name = "mmrnn";
+  const auto model = make(options, backend);
+  ModelInputs both;
+  both.signal = Tensor::from_host<float>(backend, {2, 40, 12}, DType::f32,
+                                         TorchGenerator(1).normal(960, 0.0F, 1.0F));
+  both.notes = Tensor::from_host<float>(backend, {2, 768}, DType::f32,
+                                        TorchGenerator(2).normal(1536, 0.0F, 1.0F));
+  const auto logits = [&](const ModelInputs& inputs) {
+    return model->forward(inputs).to_vector<float>();
+  };
+  const std::vector<float> signal = logits({both.signal, {}});
+  const std::vector<float> notes = logits({{}, both.notes});
+  const std::vector<float> sum = logits(both);
+  std::vector<float> bias;
+  for (const NamedTensor& each : model->parameters()) {
+    if (each.name == "fc2.bias") bias = each.tensor.to_vector<float>();
+  }
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    EXPECT_NEAR(signal[i] + notes[i] - bias[i % 5], sum[i], 1e-5);
+  }
+  EXPECT_EQ(testing::error_of([&] {
+              model->forward({});
+            }).find("mmrnn needs the signal, the notes, or both"),
+            0U);
 }
 
 }  // namespace

@@ -277,6 +277,18 @@ void add_attention(Cases& cases) {
       });
 }
 
+void add_recurrent(Cases& cases) {
+  for (const auto& [name, spec] :
+       {std::pair{"lstm", LstmSpec{}}, std::pair{"lstm in reverse", LstmSpec{.reverse = true}},
+        std::pair{"lstm to the last step", LstmSpec{.last_step = true}},
+        std::pair{"lstm of both", LstmSpec{true, true}}}) {
+    cases.push_back(
+        {name, {{2, 5, 3}, {16, 3}, {16, 4}, {16}, {16}}, [spec = spec](const Operands& x) {
+           return lstm(x[0], x[1], x[2], x[3], x[4], spec);
+         }});
+  }
+}
+
 void add_normalisations_and_losses(Cases& cases) {
   const auto batch_norm_of = [](bool training) {
     return [training](const Operands& x) {
@@ -348,6 +360,7 @@ Cases all_cases() {
   add_activations(cases);
   add_layers(cases);
   add_attention(cases);
+  add_recurrent(cases);
   add_normalisations_and_losses(cases);
   add_graphs(cases);
   return cases;
