@@ -1,7 +1,6 @@
 // The seed's own mmcnn_cat, with weights that its PyTorch saved: logits, the first step's
 // gradients, five RMSprop steps, and the probabilities of one record.
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -10,9 +9,9 @@
 #include "nn/ops.h"
 #include "nn/optimizer.h"
 #include "nn/tape.h"
+#include "nn/weights_file.h"
 #include "tests/support/golden.h"
 #include "tests/support/shared_data.h"
-#include "tests/support/stored_zip.h"
 
 namespace cardiograd {
 namespace {
@@ -26,21 +25,6 @@ const std::string folder = "golden/seed";
 // goes: PyTorch's float32 gradient of conv1.weight is 8e-8 away from its own float64 one.
 constexpr double near_tie = 1e-7;
 
-// The model's tensors from the archive: storage i belongs to the i-th name of the state_dict, whose
-// order is the model's own.
-StateDict read_weights(const Module& module, const std::shared_ptr<Backend>& backend) {
-  const auto archive = testing::read_stored_zip(shared_path(folder + "/model_MMCNN_CAT.pt"));
-  StateDict state;
-  for (const StateEntry& entry : state_dict(module)) {
-    const std::string& bytes = archive.at("model_MMCNN_CAT/data/" + std::to_string(state.size()));
-    std::vector<float> values(bytes.size() / sizeof(float));
-    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
-    state.push_back(
-        {entry.name, Tensor::from_host<float>(backend, entry.value.dims(), DType::f32, values)});
-  }
-  return state;
-}
-
 class Seed : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -52,7 +36,8 @@ class Seed : public ::testing::Test {
     ModelOptions options;
     options.name = "mmcnn_cat";
     model_ = find_model(options.name).make({backend_, DType::f32, &random}, options);
-    load_state_dict(*model_, read_weights(*model_, backend_), "model_MMCNN_CAT.pt");
+    load_state_dict(*model_, read_weights(shared_path(folder + "/model_MMCNN_CAT.pt"), backend_),
+                    "model_MMCNN_CAT.pt");
     model_->eval();  // the expected values are of evaluation mode
     inputs_ = {tensor("signal_mv"), tensor("notes")};
   }
