@@ -3,11 +3,12 @@
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
-#include <numeric>
+#include <map>
 
 #include "nn/weights_file.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/torch_archive.h"
 #include "tests/support/zip_file.h"
 
 namespace cardiograd {
@@ -15,9 +16,10 @@ namespace {
 
 using testing::error_of;
 using testing::read_file;
-using testing::TempFolder;
+using testing::string_op;
+using testing::tensor_op;
+using testing::torch_archive;
 using testing::zip_bytes;
-using testing::ZipEntry;
 
 std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(CARDIOGRAD_SOURCE_DIR) / "tests/golden/data" / name;
@@ -40,34 +42,17 @@ std::string bytes(const char (&text)[N]) {
   return {text, N - 1};
 }
 
-std::string string_op(const std::string& text) {
-  return "\x8c" + std::string(1, static_cast<char>(text.size())) + text;
-}
-std::string integer_op(std::int64_t value) {
-  std::string raw(8, '\0');
-  std::memcpy(raw.data(), &value, 8);
-  return "\x8a\x08" + raw;
-}
-std::string tuple_op(const std::vector<std::int64_t>& values) {
-  std::string ops = "(";
-  for (const std::int64_t value : values) ops += integer_op(value);
-  return ops + "t";
-}
-
 // A tensor of storage 0: ops of a pickle.
 std::string tensor_ops(std::int64_t elements, std::int64_t offset,
                        const std::vector<std::int64_t>& sizes,
-                       const std::vector<std::int64_t>& strides,
-                       const std::string& storage_type = "FloatStorage") {
-  return "ctorch._utils\n_rebuild_tensor_v2\n((" + string_op("storage") + "ctorch\n" +
-         storage_type + "\n" + string_op("0") + string_op("cpu") + integer_op(elements) + "tQ" +
-         integer_op(offset) + tuple_op(sizes) + tuple_op(strides) + "\x89}tR";
+                       const std::vector<std::int64_t>& strides) {
+  return tensor_op({elements, offset, sizes, strides});
 }
 
 const std::string protocol = "\x80\x02";
 
 std::string archive(const std::string& ops, const std::string& storage = std::string(24, '\0')) {
-  return zip_bytes({{"a/data.pkl", protocol + ops + "."}, {"a/data/0", storage}});
+  return torch_archive(ops, {storage});
 }
 
 TorchValue parse(const std::string& file) {
