@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "data/notes.h"
 #include "data/wfdb.h"
 #include "kernels/philox.h"
 #include "kernels/threads.h"
@@ -66,9 +65,10 @@ ExampleSource::ExampleSource(std::shared_ptr<const PackedDataset> dataset, const
       backend_(std::move(backend)),
       targets_(make_targets(task, dataset_->likelihood())),
       classes_(static_cast<std::int64_t>(task.classes.size())) {
-  if (options_.notes && !dataset_->has_notes()) {
-    throw InputError(dataset_->path().string() +
-                     " holds no note embeddings: run cardiograd prepare again");
+  if (!options_.notes) {
+    options_.note_matrix = nullptr;
+  } else if (!options_.note_matrix) {
+    options_.note_matrix = std::make_shared<const NoteMatrix>(NoteMatrix::of(dataset_));
   }
   set_standardisation(options_.standardisation);
 }
@@ -138,15 +138,15 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples) const {
                                entries(batch.signal.view(), first, count));
     }
     for (std::int64_t i = first; options_.notes && i < first + count; ++i) {
-      const auto at = static_cast<std::size_t>(records[static_cast<std::size_t>(i)]);
-      const auto row = dataset_->notes().subspan(at * note_dimensions, note_dimensions);
+      const auto row = options_.note_matrix->row(records[static_cast<std::size_t>(i)]);
       notes.insert(notes.end(), row.begin(), row.end());
     }
     dataset_->release(0, dataset_->records());
+    if (options_.notes) options_.note_matrix->release();
   }
   if (options_.notes) {
-    batch.notes =
-        Tensor::from_host<float>(backend_, {batch.size, note_dimensions}, DType::f32, notes);
+    batch.notes = Tensor::from_host<float>(backend_, {batch.size, options_.note_matrix->size()},
+                                           DType::f32, notes);
   }
   return batch;
 }

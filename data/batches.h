@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "data/labels.h"
+#include "data/note_matrix.h"
 #include "data/packed.h"
 #include "nn/tensor.h"
 
@@ -32,7 +33,7 @@ Standardisation lead_statistics(const PackedDataset& dataset,
 
 struct Batch {
   Tensor signal;   // f32 [N, length, 12]; undefined unless asked for
-  Tensor notes;    // f32 [N, 768]; likewise
+  Tensor notes;    // f32 [N, note_size]; likewise
   Tensor targets;  // f32 [N, classes], 0 or 1
   Tensor records;  // i32 [N]: record numbers in the packed file; they key the random draws
   std::int64_t size = 0;
@@ -45,8 +46,9 @@ class ExampleSource {
     bool signal = true;
     bool notes = false;
     Standardisation standardisation;
+    std::shared_ptr<const NoteMatrix> note_matrix{};  // null: the packed file's own notes
   };
-  // Throws InputError where notes are asked for and the file has none.
+  // Throws InputError where notes are asked for and there are none.
   ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,
                 Options options, std::shared_ptr<Backend> backend);
 
@@ -56,6 +58,8 @@ class ExampleSource {
   std::int64_t size() const { return static_cast<std::int64_t>(targets_.records.size()); }
   std::int64_t classes() const { return classes_; }
   std::int64_t dropped() const { return targets_.dropped; }
+  // Null unless notes are asked for.
+  const NoteMatrix* notes() const { return options_.note_matrix.get(); }
   std::span<const float> targets(std::int32_t example) const;
   void set_standardisation(Standardisation standardisation);
 

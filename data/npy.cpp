@@ -15,6 +15,7 @@
 
 #include "kernels/error.h"
 #include "nn/atomic_file.h"
+#include "nn/half.h"
 #include "nn/utf8.h"
 
 namespace cardiograd {
@@ -26,25 +27,6 @@ constexpr std::string_view magic = "\x93NUMPY";
 // NumPy writes headers of about a hundred bytes; a longer one than this is no array's.
 constexpr std::size_t max_header = 1 << 16;
 constexpr std::size_t max_rank = 32;
-
-// IEEE 754 binary16.
-struct Half {
-  std::uint16_t bits = 0;
-  explicit operator double() const {
-    const int exponent = bits >> 10 & 0x1F;
-    const int fraction = bits & 0x3FF;
-    double magnitude = 0.0;
-    if (exponent == 0x1F) {
-      magnitude = fraction == 0 ? std::numeric_limits<double>::infinity()
-                                : std::numeric_limits<double>::quiet_NaN();
-    } else if (exponent == 0) {
-      magnitude = std::ldexp(fraction, -24);
-    } else {
-      magnitude = std::ldexp(fraction + 0x400, exponent - 25);
-    }
-    return bits & 0x8000 ? -magnitude : magnitude;
-  }
-};
 
 struct Header {
   std::string descr;

@@ -47,7 +47,7 @@ system="$system_id${system_version:+ $system_version}"
 # a|b: either will do, a is what gets installed.
 packages=(
   g++ cmake ninja-build ccache
-  libdnnl-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcsv-dev
+  libdnnl-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcsv-dev libzip-dev
   libgtest-dev
   'gnuplot-nox|gnuplot-qt|gnuplot-x11'
 )

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "data/notes.h"
 #include "nn/atomic_file.h"
 #include "nn/input_file.h"
 #include "nn/state_dict.h"
@@ -19,6 +20,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int state_version = 1;
+constexpr const char* notes_file = "notes.safetensors";
+constexpr const char* idf = "note_idf";
 constexpr std::size_t most_state_bytes = 1 << 20;
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
@@ -82,6 +85,13 @@ TrainingState from_json(const json& value) {
   return state;
 }
 
+std::vector<float> read_note_idf(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  const SafetensorsFile file(path);
+  const ConstView view = file.view(idf, DType::f32, {note_buckets});
+  return {view.as<float>(), view.as<float>() + note_buckets};
+}
+
 void sync_folder(const fs::path& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY);
   if (descriptor < 0) return;  // a file system without it: the files themselves are synced
@@ -117,6 +127,10 @@ void save_checkpoint(const fs::path& folder, const Module& model, const Optimize
     fs::create_directories(fresh);
     save_state(fresh / "model.safetensors", state_dict(model), {{"format", "pt"}});
     if (optimizer) save_state(fresh / "optimizer.safetensors", optimizer->state_dict());
+    if (!state.note_idf.empty()) {
+      const auto size = static_cast<std::int64_t>(state.note_idf.size());
+      write_safetensors(fresh / notes_file, {{idf, {state.note_idf.data(), DType::f32, {size}}}});
+    }
     write_file(fresh / "state.json", to_json(state).dump(1) + "\n");
     write_file(fresh / "config.toml", config);
     sync_folder(fresh);
@@ -140,8 +154,11 @@ TrainingState read_training_state(const fs::path& folder) {
                      " the folder of a finished run?");
   }
   const json state = parse_strict_json(read_text(path, most_state_bytes), path.string(), 4);
+  std::vector<float> note_idf = read_note_idf(folder / notes_file);
   try {
-    return from_json(state);
+    TrainingState result = from_json(state);
+    result.note_idf = std::move(note_idf);
+    return result;
   } catch (const json::exception&) {
     throw InputError(path.string() +
                      " is not the state of a checkpoint: a field is missing or of another type");

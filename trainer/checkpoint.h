@@ -1,5 +1,6 @@
-// A checkpoint: a folder with model.safetensors, optimizer.safetensors, state.json and config.toml,
-// written under a temporary name, synced, and exchanged with the old one in one step.
+// A checkpoint: a folder with model.safetensors, optimizer.safetensors, state.json, config.toml
+// and, of a model of hashed notes, notes.safetensors, written under a temporary name, synced, and
+// exchanged with the old one in one step.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@
 
 namespace cardiograd {
 
-// state.json.
+// state.json and notes.safetensors.
 struct TrainingState {
   std::int64_t epoch = 0;  // finished epochs
   std::int64_t step = 0;
@@ -28,6 +29,9 @@ struct TrainingState {
   ModelOptions model;
   Standardisation standardisation;
   std::optional<DenoiseSpec> denoise;  // what the records went through before
+  // Weights behind the hashed notes (NoteEmbedder), so that a text can be embedded without the
+  // packed file; empty where the model read other notes or none. In notes.safetensors.
+  std::vector<float> note_idf;
 };
 
 // optimizer may be null. Throws InputError where the folder cannot be written (disk full,

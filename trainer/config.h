@@ -18,6 +18,7 @@ struct RunConfig {
     std::vector<std::int64_t> valid_folds{9};
     std::vector<std::int64_t> test_folds{10};
     std::string standardize = "none";
+    std::string notes;
 
     bool operator==(const Data&) const = default;
   } data;
@@ -39,6 +40,7 @@ struct RunConfig {
     std::string pos_weight = "none";
     std::string select = "valid_loss";
     std::int64_t seed = 0;
+    std::string init;
 
     bool operator==(const Train&) const = default;
   } train;

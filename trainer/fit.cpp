@@ -39,12 +39,19 @@ OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
   return spec;
 }
 
+// The session with the weights that training starts from.
+Session open_initialised(const RunConfig& config) {
+  Session session = open_session(config);
+  if (!config.train.init.empty()) load_weights(session, config.train.init);
+  return session;
+}
+
 // One run, from the first batch to the last checkpoint.
 class Run {
  public:
   Run(const RunConfig& config, bool quiet)
       : config_(config),
-        session_(open_session(config)),
+        session_(open_initialised(config)),
         train_(examples_of(session_, config.data.train_folds, "data.train_folds")),
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
@@ -63,6 +70,10 @@ class Run {
     state_.classes = session_.task.classes;
     state_.model = session_.options;
     state_.denoise = session_.dataset->denoise();
+    if (session_.source->notes() && config.data.notes.empty()) {
+      const std::span<const float> idf = session_.dataset->note_idf();
+      state_.note_idf.assign(idf.begin(), idf.end());
+    }
     curves_.steps_per_epoch = static_cast<std::int64_t>(
         (train_.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
         static_cast<std::size_t>(config.train.batch_size));
@@ -88,6 +99,12 @@ class Run {
                      std::to_string(test_.size()) + " to test, " +
                      std::to_string(session_.source->dropped()) + " without a label, on " +
                      session_.backend->name());
+    const NoteMatrix* notes = session_.source->notes();
+    if (notes != nullptr && notes->missing() > 0) {
+      progress_.finish(std::to_string(notes->missing()) + " of " +
+                       std::to_string(notes->records()) +
+                       " records have no note: zero vectors stand for them");
+    }
     folder_.log({{"event", "start"},
                  {"model", config_.model.name},
                  {"inputs", config_.data.inputs},
@@ -96,7 +113,8 @@ class Run {
                  {"train_records", train_.size()},
                  {"valid_records", valid_.size()},
                  {"test_records", test_.size()},
-                 {"dropped_records", session_.source->dropped()}});
+                 {"dropped_records", session_.source->dropped()},
+                 {"records_without_note", notes != nullptr ? notes->missing() : 0}});
   }
 
   // PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
@@ -249,7 +267,9 @@ class Run {
 FitResult fit(const RunConfig& config, bool quiet) {
   RunConfig resolved = config;
   // trainer eval may run from another folder.
-  resolved.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();
+  for (std::string* path : {&resolved.data.path, &resolved.data.notes, &resolved.train.init}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+  }
   return Run(resolved, quiet).train();
 }
 

@@ -71,27 +71,33 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
 }
 
 void add_eval(CLI::App& app, EvalOptions& options, bool& json) {
-  CLI::App* verb = app.add_subcommand("eval", "Evaluate a run's best model");
-  verb->add_option("run", options.run, "The run's folder")->required();
+  CLI::App* verb = app.add_subcommand("eval", "Evaluate a run's best model, or weights");
+  verb->add_option("run", options.run,
+                   "The run's folder; or, with --checkpoint FILE, a config that names model and "
+                   "data");
+  verb->add_option("overrides", options.overrides, "section.key=value, as many as you like");
   verb->add_option("--data", options.data, "Another packed data set than the run's");
   verb->add_option("--fold", options.fold, "One fold instead of the run's test folds")
       ->check(CLI::Range(1, 10));
-  verb->add_option("--checkpoint", options.checkpoint, "Which one: best or last")
-      ->check(CLI::IsMember({"best", "last"}))
+  verb->add_option(
+          "--checkpoint", options.checkpoint,
+          "best or last of the run; or a .pt or .safetensors file or a checkpoint's folder")
       ->capture_default_str();
   verb->add_flag("--quiet", options.quiet, "No progress");
   verb->add_flag("--json", json, "Print one JSON object and nothing else");
   verb->callback([&options, &json] {
+    if (options.run.empty() && options.is_of_run()) throw CLI::RequiredError("run");
     const EvalResult result = evaluate_run(options);
     if (json) {
       nlohmann::ordered_json report = to_json(result.metrics);
       report["loss"] = result.loss;
-      report["epoch"] = result.epoch;
+      if (result.epoch) report["epoch"] = *result.epoch;
       std::cout << report.dump() << '\n';
       return;
     }
-    std::cout << to_table(result.metrics) << "Loss " << result.loss << ", model of epoch "
-              << result.epoch << '\n';
+    std::cout << to_table(result.metrics) << "Loss " << result.loss;
+    if (result.epoch) std::cout << ", model of epoch " << *result.epoch;
+    std::cout << '\n';
   });
 }
 

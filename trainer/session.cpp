@@ -4,6 +4,7 @@
 #include "models/registry.h"
 #include "nn/ops.h"
 #include "nn/tape.h"
+#include "nn/weights_file.h"
 
 namespace cardiograd {
 
@@ -38,9 +39,15 @@ Session open_data(const RunConfig& config) {
                      std::to_string(session.dataset->rate()) + " Hz");
   }
   session.task = make_task(config.data.task, session.dataset->statements());
+  std::shared_ptr<const NoteMatrix> notes;
+  if (config.reads("notes") && !config.data.notes.empty()) {
+    notes =
+        std::make_shared<const NoteMatrix>(NoteMatrix::read(config.data.notes, *session.dataset));
+  }
   session.source = std::make_unique<ExampleSource>(
       session.dataset, session.task,
-      ExampleSource::Options{config.reads("signal"), config.reads("notes"), {}}, session.backend);
+      ExampleSource::Options{config.reads("signal"), config.reads("notes"), {}, notes},
+      session.backend);
   return session;
 }
 
@@ -51,11 +58,16 @@ Session open_session(const RunConfig& config) {
   session.options.name = config.model.name;
   session.options.classes = session.source->classes();
   session.options.length = session.dataset->length();
+  if (session.source->notes()) session.options.note_size = session.source->notes()->size();
   session.options.dropout = config.model.dropout;
   session.options.batch_norm = config.model.batch_norm;
   TorchGenerator random(static_cast<std::uint64_t>(config.train.seed));
   session.model = entry.make({session.backend, DType::f32, &random}, session.options);
   return session;
+}
+
+void load_weights(const Session& session, const std::filesystem::path& path) {
+  load_state_dict(*session.model, read_weights(path, session.backend), find_weights(path).string());
 }
 
 std::vector<std::int32_t> examples_of(const Session& session,

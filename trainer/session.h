@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,6 +32,10 @@ Session open_data(const RunConfig& config);
 // The same with the model, its initial values drawn from train.seed. Throws
 // InputError where config, data set and model do not fit together, naming key and file.
 Session open_session(const RunConfig& config);
+
+// Fills the model from a .pt or .safetensors file or a checkpoint's folder. Throws InputError, and
+// changes nothing, where that is broken or its tensors do not fit the model.
+void load_weights(const Session& session, const std::filesystem::path& path);
 
 // The examples of some folds; throws InputError, naming `key`, where there are none.
 std::vector<std::int32_t> examples_of(const Session& session,

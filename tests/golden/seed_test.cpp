@@ -1,7 +1,6 @@
 // The seed's own mmcnn_cat and mmrnn, with weights that its PyTorch saved: logits, the first step's
 // gradients, five steps of the seed's optimizer, and the probabilities of one record.
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -10,9 +9,9 @@
 #include "nn/ops.h"
 #include "nn/optimizer.h"
 #include "nn/tape.h"
+#include "nn/weights_file.h"
 #include "tests/support/golden.h"
 #include "tests/support/shared_data.h"
-#include "tests/support/stored_zip.h"
 
 namespace cardiograd {
 namespace {
@@ -34,23 +33,6 @@ struct SeedModel {
   int gradients;  // how many are known
 };
 
-// The model's tensors from the archive: storage i belongs to the i-th name of the state_dict, whose
-// order is the model's own.
-StateDict read_weights(const std::string& saved, const Module& module,
-                       const std::shared_ptr<Backend>& backend) {
-  const std::string file = "model_" + saved;
-  const auto archive = testing::read_stored_zip(shared_path(folder + "/" + file + ".pt"));
-  StateDict state;
-  for (const StateEntry& entry : state_dict(module)) {
-    const std::string& bytes = archive.at(file + "/data/" + std::to_string(state.size()));
-    std::vector<float> values(bytes.size() / sizeof(float));
-    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
-    state.push_back(
-        {entry.name, Tensor::from_host<float>(backend, entry.value.dims(), DType::f32, values)});
-  }
-  return state;
-}
-
 class Seed : public ::testing::TestWithParam<SeedModel> {
  protected:
   void SetUp() override {
@@ -62,7 +44,8 @@ class Seed : public ::testing::TestWithParam<SeedModel> {
     ModelOptions options;
     options.name = tested_.name;
     model_ = find_model(options.name).make({backend_, DType::f32, &random}, options);
-    load_state_dict(*model_, read_weights(tested_.saved, *model_, backend_), tested_.saved);
+    const std::string weights = "model_" + tested_.saved + ".pt";
+    load_state_dict(*model_, read_weights(shared_path(folder + "/" + weights), backend_), weights);
     model_->eval();  // the expected values are of evaluation mode
     inputs_ = {tensor("signal_mv"), tensor("notes")};
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "data/notes.h"
 #include "kernels/backend.h"
 #include "models/registry.h"
 #include "nn/ops.h"
@@ -90,6 +91,12 @@ Names files_in(const std::filesystem::path& folder) {
   return names;
 }
 
+std::vector<float> read_back(const TempFolder& folder, const Trained& saved,
+                             const TrainingState& state) {
+  save_checkpoint(folder / "best", *saved.model, nullptr, state, "");
+  return read_training_state(folder / "best").note_idf;
+}
+
 const Names all_parts{"config.toml", "model.safetensors", "optimizer.safetensors", "state.json"};
 
 TEST(Checkpoint, ReadsBackWhatWasSaved) {
@@ -123,6 +130,23 @@ TEST(Checkpoint, ReadsBackWhatWasSaved) {
   const std::string path = (folder / "best/optimizer.safetensors").string();
   other.optimizer.load_state_dict(read_state(path, other.backend), path);
   EXPECT_EQ(other.optimizer.steps(), 1);
+}
+
+TEST(Checkpoint, KeepsWhatEmbedsNotes) {
+  const TempFolder folder;
+  const Trained saved(1);
+  TrainingState state = some_state();
+  EXPECT_TRUE(read_back(folder, saved, state).empty());
+  EXPECT_FALSE(std::filesystem::exists(folder / "best/notes.safetensors"));
+  state.note_idf.assign(note_buckets, 0.5F);
+  state.note_idf[7] = 3.0F;
+  EXPECT_EQ(read_back(folder, saved, state), state.note_idf);
+  const std::vector<float> few(3, 1.0F);
+  write_safetensors(folder / "best/notes.safetensors",
+                    {{"note_idf", {few.data(), DType::f32, {3}}}});
+  EXPECT_EQ(error_of([&] { read_training_state(folder / "best"); }),
+            (folder / "best/notes.safetensors").string() +
+                ": tensor \"note_idf\" is f32 [3], where f32 [65536] is expected");
 }
 
 TEST(Checkpoint, ReplacesTheOldOneWhole) {

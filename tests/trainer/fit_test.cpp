@@ -7,7 +7,10 @@
 
 #include "kernels/text.h"
 #include "tests/support/small_packed.h"
+#include "data/notes.h"
+#include "data/packed.h"
 #include "tests/support/synthetic_data.h"
+#include "tests/support/torch_archive.h"
 #include "trainer/eval.h"
 
 namespace cardiograd {
@@ -219,6 +222,110 @@ TEST(Fit, OneInputOfTwoIsEnough) {
   EXPECT_EQ(
       error_of([&] { fit(config, true); }),
       (folder / "no_notes").string() + " holds no note embeddings: run cardiograd prepare again");
+}
+
+// Six values a note, of all records but the first five.
+std::filesystem::path write_notes(const TempFolder& folder, std::int64_t size = 6) {
+  const PackedDataset dataset(data().packed());
+  const std::int64_t rows = dataset.records() - 5;
+  std::vector<float> notes;
+  for (std::int64_t i = 0; i < rows * size; ++i) {
+    notes.push_back(static_cast<float>(i % 13) / 13.0F + 0.1F);
+  }
+  write_safetensors(folder / "notes", {{"notes", {notes.data(), DType::f32, {rows, size}}},
+                                       {"ecg_id", {&dataset.ecg_id()[5], DType::i32, {rows}}}});
+  return folder / "notes";
+}
+
+TEST(Fit, NotesOfAnotherSourceGiveTheModelTheirWidth) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.data.inputs = {"signal", "notes"};
+  config.data.notes = write_notes(folder).string();
+  config.model.name = "mmcnn_cat";
+  config.train.epochs = 1;
+  ::testing::internal::CaptureStderr();
+  const FitResult result = fit(config);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("5 of 120 records have no note: zero vectors stand for them\n"),
+            std::string::npos)
+      << log;
+  EXPECT_EQ(events(folder / "run", "start").front().at("records_without_note"), 5);
+  EXPECT_EQ(json::parse(read_file(folder / "run/best/state.json")).at("model").at("note_size"), 6);
+  EXPECT_FALSE(std::filesystem::exists(folder / "run/best/notes.safetensors"))
+      << "these notes cannot be made from text";
+  EvalOptions options{.run = folder / "run"};
+  options.quiet = true;
+  EXPECT_EQ(evaluate_run(options).metrics.macro_auroc, result.test.macro_auroc);
+  options.overrides = {"data.notes=" + write_notes(folder, 7).string()};
+  EXPECT_EQ(error_of([&] { evaluate_run(options); }),
+            (folder / "notes").string() + " has notes of 7 values, but " +
+                (folder / "run/best").string() + " was trained on notes of 6");
+}
+
+TEST(Fit, HashedNotesLeaveTheirWeightsInTheCheckpoint) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.data.inputs = {"signal", "notes"};
+  config.model.name = "mmcnn_cat";
+  config.train.epochs = 1;
+  fit(config, true);
+  const SafetensorsFile saved(folder / "run/last/notes.safetensors");
+  const PackedDataset dataset(data().packed());
+  const auto* idf = saved.view("note_idf", DType::f32, {note_buckets}).as<float>();
+  EXPECT_TRUE(std::equal(dataset.note_idf().begin(), dataset.note_idf().end(), idf));
+}
+
+TEST(Fit, StartsFromTheWeightsOfInit) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "first");
+  fit(config, true);
+  config.run.dir = (folder / "second").string();
+  config.train.init = (folder / "first/last").string();
+  config.train.lr = 0.0;
+  config.train.epochs = 1;
+  fit(config, true);
+  EXPECT_EQ(read_file(folder / "second/last/model.safetensors"),
+            read_file(folder / "first/last/model.safetensors"));
+}
+
+TEST(Fit, WeightsThatDoNotFitMakeNoRunFolder) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.train.init =
+      folder.write("w.pt", testing::torch_state("", {{"conv1.bias", {1, 2}}, {"odd", {3}}}))
+          .string();
+  const std::string error = error_of([&] { fit(config, true); });
+  EXPECT_TRUE(error.starts_with(config.train.init + " does not fit this model: it lacks conv1."))
+      << error;
+  EXPECT_NE(error.find("; it has the unknown odd; shapes differ for conv1.bias ([2] there, [16] "
+                       "here)."),
+            std::string::npos)
+      << error;
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST(Fit, EvaluationTakesWeightsFromAFileAndTheModelFromAConfig) {
+  const TempFolder folder;
+  const RunConfig config = config_for(folder / "run");
+  const FitResult result = fit(config, true);
+  std::filesystem::copy(folder / "run/best/model.safetensors", folder / "weights");
+  const auto text = folder.write("c.toml", to_toml(config));
+  EvalOptions options{.run = text, .checkpoint = (folder / "weights").string(), .quiet = true};
+  const EvalResult again = evaluate_run(options);
+  EXPECT_EQ(again.metrics.macro_auroc, result.test.macro_auroc);
+  EXPECT_FALSE(again.epoch.has_value());
+  options.run.clear();
+  EXPECT_EQ(error_of([&] { evaluate_run(options); }),
+            "--checkpoint " + options.checkpoint +
+                " does not say which model it belongs to: name a config as well, for example "
+                "trainer/configs/seed/mmcnn_cat.toml");
+  options.checkpoint = (folder / "run/best").string();
+  EXPECT_EQ(evaluate_run(options).epoch, result.best_epoch) << "a checkpoint holds its config";
+  options.checkpoint = (folder / "third").string();
+  EXPECT_EQ(error_of([&] { evaluate_run(options); }),
+            options.checkpoint +
+                " does not exist; a .pt or .safetensors file or a checkpoint's folder is wanted");
 }
 
 TEST(Fit, ARunFolderThatExistsIsRefusedAndLeftAlone) {
