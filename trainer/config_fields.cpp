@@ -2,6 +2,16 @@
 
 namespace cardiograd {
 
+namespace {
+
+std::vector<ConfigField> joined(std::vector<ConfigField> first,
+                                const std::vector<ConfigField>& last) {
+  first.insert(first.end(), last.begin(), last.end());
+  return first;
+}
+
+}  // namespace
+
 const std::vector<ConfigField>& config_fields() {
   constexpr double unlimited = std::numeric_limits<double>::infinity();
   using C = RunConfig;
@@ -58,6 +68,9 @@ const std::vector<ConfigField>& config_fields() {
        "none: mV; lead: per-lead mean and deviation of the training folds",
        [](C& c) -> Slot { return &c.data.standardize; },
        {"none", "lead"}},
+      {"data.undersample",
+       "class: training records of it alone are drawn down to the most common other class's count",
+       [](C& c) -> Slot { return &c.data.undersample; }},
       {"model.name", "see trainer models", [](C& c) -> Slot { return &c.model.name; }},
       {"model.dropout", "probability", [](C& c) -> Slot { return &c.model.dropout; }, {}, 0, 1},
       {"model.batch_norm", "BatchNorm behind each convolution",
@@ -121,7 +134,8 @@ const std::vector<ConfigField>& config_fields() {
        1,
        unlimited},
   };
-  return table;
+  static const std::vector<ConfigField> all = joined(table, augment_fields());
+  return all;
 }
 
 }  // namespace cardiograd

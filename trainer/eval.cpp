@@ -43,7 +43,8 @@ EvalResult evaluate_run(const EvalOptions& options) {
       examples_of(session, config.data.test_folds, options.fold ? "--fold" : "data.test_folds");
   Progress progress(options.quiet);
   const Outcome outcome =
-      run_model(session, examples, config.train.batch_size, {}, progress, "evaluating");
+      run_model(session, examples, config.train.batch_size,
+                class_weights(session, state.pos_weight), progress, "evaluating");
   return {evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, state.epoch};
 }
 
