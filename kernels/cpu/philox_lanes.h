@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/philox.h"
+
 namespace cardiograd {
 
 // The ten rounds of Philox::draw on a counter in four scalars, which an enclosing `omp simd` loop
@@ -21,6 +23,48 @@ inline __attribute__((always_inline)) void philox_rounds(std::uint32_t& c0, std:
     key0 += 0x9E3779B9U;
     key1 += 0xBB67AE85U;
   }
+}
+
+inline constexpr std::int64_t philox_lanes = 64;                // blocks drawn together
+inline constexpr std::int64_t philox_words = 4 * philox_lanes;  // the words that they give
+
+// The draws of one record.
+struct PhiloxStream {
+  RandomKey key;
+  std::uint32_t record = 0;
+};
+
+// The draws of blocks first_block .. first_block + philox_lanes - 1, as RandomKey::draw gives them:
+// word j of block i at words[i * BlockStride + j * WordStride]. Written in scalars, one lane a loop
+// turn, so that a vector register holds one word of many blocks.
+template <int BlockStride, int WordStride>
+inline __attribute__((always_inline)) void draw_lanes(const PhiloxStream& stream,
+                                                      std::uint32_t first_block,
+                                                      std::uint32_t* __restrict words) {
+  const std::uint32_t record = stream.record;
+  const std::uint32_t epoch = stream.key.epoch;
+  const std::uint32_t operation = stream.key.operation;
+  const auto seed0 = static_cast<std::uint32_t>(stream.key.seed);
+  const auto seed1 = static_cast<std::uint32_t>(stream.key.seed >> 32);
+#pragma omp simd
+  for (std::uint32_t i = 0; i < philox_lanes; ++i) {
+    std::uint32_t c0 = first_block + i;
+    std::uint32_t c1 = record;
+    std::uint32_t c2 = epoch;
+    std::uint32_t c3 = operation;
+    philox_rounds(c0, c1, c2, c3, seed0, seed1);
+    words[BlockStride * i] = c0;
+    words[BlockStride * i + WordStride] = c1;
+    words[BlockStride * i + 2 * WordStride] = c2;
+    words[BlockStride * i + 3 * WordStride] = c3;
+  }
+}
+
+// One block after the other: element e of a record has word e % 4 of block e / 4.
+inline __attribute__((always_inline)) void draw_words(const PhiloxStream& stream,
+                                                      std::uint32_t first_block,
+                                                      std::uint32_t* __restrict words) {
+  draw_lanes<4, 1>(stream, first_block, words);
 }
 
 }  // namespace cardiograd
