@@ -51,23 +51,27 @@ class Mmrnn final : public SeedRnn {
  public:
   Mmrnn(const BuildContext& context, const ModelOptions& options)
       : SeedRnn(context, options, options.note_size),
+        note_size(options.note_size),
         lnorm_out(context, options.note_size),
         lnorm_embed(context, options.note_size) {
     register_module("lnorm_out", lnorm_out);
     register_module("lnorm_embed", lnorm_embed);
   }
-  Tensor forward(const ModelInputs& inputs) override { return fc2(dropout(features(inputs))); }
-
- private:
-  // [N, note_size]: the sum of those of the inputs that are there.
-  Tensor features(const ModelInputs& inputs) const {
-    CG_CHECK(inputs.signal.defined() || inputs.notes.defined(),
-             "mmrnn needs the signal, the notes, or both");
-    if (!inputs.signal.defined()) return lnorm_embed(inputs.notes);
-    const Tensor signal = lnorm_out(fc1(lstm(inputs.signal)));
-    return inputs.notes.defined() ? add(signal, lnorm_embed(inputs.notes)) : signal;
+  Tensor forward(const ModelInputs& inputs) override {
+    return fc2(dropout(add(signal_features(inputs), note_features(inputs))));
   }
 
+ private:
+  // [N, note_size] each, zeros where the input is absent.
+  Tensor signal_features(const ModelInputs& inputs) const {
+    if (!inputs.signal.defined()) return inputs.absent(note_size);
+    return lnorm_out(fc1(lstm(inputs.signal)));
+  }
+  Tensor note_features(const ModelInputs& inputs) const {
+    return inputs.notes.defined() ? lnorm_embed(inputs.notes) : inputs.absent(note_size);
+  }
+
+  std::int64_t note_size;
   LayerNorm lnorm_out, lnorm_embed;
 };
 

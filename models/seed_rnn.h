@@ -12,9 +12,9 @@
 
 namespace cardiograd {
 
-// Both throw InputError for batch_norm and for records without samples.
+// Both throw InputError for batch_norm and for records without samples. mmrnn does with either
+// input alone.
 std::unique_ptr<Classifier> make_rnn(const BuildContext& context, const ModelOptions& options);
-// Where one of the inputs is undefined, its branch is not computed and its features are zeros.
 std::unique_ptr<Classifier> make_mmrnn(const BuildContext& context, const ModelOptions& options);
 
 }  // namespace cardiograd

@@ -43,12 +43,28 @@ class SeedCnn(nn.Module):
         return self.fc2(x)
 
 
+class SeedRnn(nn.Module):
+    def __init__(self, notes):
+        super().__init__()
+        self.lstm = nn.LSTM(12, 64, 2, batch_first=True)
+        self.fc1 = nn.Linear(64, 768 if notes else 64)
+        self.fc2 = nn.Linear(768 if notes else 64, 5)
+        self.notes = notes
+        if notes:
+            self.lnorm_out, self.lnorm_embed = nn.LayerNorm(768), nn.LayerNorm(768)
+
+    def forward(self, signal, notes):
+        x = self.fc1(self.lstm(signal)[0][:, -1])
+        return self.fc2(self.lnorm_out(x) + self.lnorm_embed(notes) if self.notes else F.relu(x))
+
+
 class TorchStep:
     def __init__(self, model, batch, compiled):
-        self.model = SeedCnn(model == "mmcnn_sum")
+        recurrent = model.endswith("rnn")
+        self.model = (SeedRnn if recurrent else SeedCnn)(model.startswith("mm"))
         self.forward = torch.compile(self.model) if compiled else self.model
         self.optimizer = torch.optim.RMSprop(self.model.parameters(), lr=1e-4)
-        self.signal = torch.randn(batch, 12, 1000) * 0.25
+        self.signal = torch.randn(batch, *((1000, 12) if recurrent else (12, 1000))) * 0.25
         self.notes = torch.randn(batch, 768) * 0.036
         self.labels = (torch.rand(batch, 5) < 0.25).float()
         self.batch = batch
@@ -80,6 +96,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", nargs="+", default=["cnn", "mmcnn_sum", "rnn", "mmrnn"])
     parser.add_argument("--compile", action="store_true", help="torch.compile as a third column")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -89,7 +106,7 @@ def main():
     print("| model | PyTorch samples/s | cardiograd samples/s | ratio | share of FMA peak |"
           + (" compiled samples/s |" if arguments.compile else ""))
     print("|---|---|---|---|---|" + ("---|" if arguments.compile else ""))
-    for model in ("cnn", "mmcnn_sum"):
+    for model in arguments.models:
         peer = TorchStep(model, arguments.batch, False)
         compiled = TorchStep(model, arguments.batch, True) if arguments.compile else None
         torch_rates, our_rates, shares, compiled_rates = [], [], [], []
