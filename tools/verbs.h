@@ -8,6 +8,7 @@ class App;
 namespace cardiograd {
 
 void add_bench(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_info(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_score(CLI::App& app);
