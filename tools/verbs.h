@@ -9,6 +9,7 @@ namespace cardiograd {
 
 void add_bench(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_info(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_score(CLI::App& app);

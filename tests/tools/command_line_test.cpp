@@ -32,10 +32,11 @@ void expect_refusal(const std::string& program, const Arguments& arguments,
 }
 
 TEST(CommandLine, HelpNamesEveryVerbAndItsOptions) {
-  expect_help("cardiograd", {"--help"}, {"synth", "prepare", "score", "info"});
+  expect_help("cardiograd", {"--help"}, {"synth", "prepare", "score", "convert", "info"});
   expect_help("cardiograd", {"synth", "--help"}, {"--out", "--records", "--rate", "--seed"});
   expect_help("cardiograd", {"prepare", "--help"}, {"--root", "--rate", "--out", "--keep-going"});
   expect_help("cardiograd", {"score", "--help"}, {"--targets", "--predictions", "--json"});
+  expect_help("cardiograd", {"convert", "--help"}, {"in", "out", "--force", "Examples:"});
   expect_help("cardiograd", {"info", "--help"}, {"Usage"});
   expect_help("trainer", {"--help"}, {"fit", "eval", "models"});
   expect_help("trainer", {"fit", "--help"}, {"config", "overrides", "--help-config"});
