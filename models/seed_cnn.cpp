@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "nn/layers.h"
+#include "nn/attention.h"
 
 namespace cardiograd {
 
@@ -105,6 +105,47 @@ class MmcnnCat final : public SeedCnn {
   }
 };
 
+constexpr std::int64_t attention_heads = 8;
+
+// [N, features] as a sequence of one token, and back.
+Tensor one_token(const Tensor& x) { return reshape(x, {x.size(0), 1, hidden}); }
+Tensor features(const Tensor& x) { return reshape(x, {x.size(0), hidden}); }
+
+// The notes query the signal. As in the seed the signal is one token, so the softmax over it is 1:
+// what reaches the notes is the projected signal, whatever the query. The residual keeps the notes
+// themselves.
+class MmcnnAtt final : public SeedCnn {
+ public:
+  MmcnnAtt(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, true), att(context, hidden, attention_heads) {
+    register_module("att", att);
+  }
+  Tensor forward(const ModelInputs& inputs) override {
+    const Tensor query = one_token(note_features(inputs));
+    const Tensor memory = one_token(signal_features(inputs));
+    return fc2(features((*norm)(add(att(query, memory, memory), query))));
+  }
+
+ private:
+  MultiheadAttention att;
+};
+
+class MmcnnSumAtt final : public SeedCnn {
+ public:
+  MmcnnSumAtt(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, true), att(context, hidden, attention_heads) {
+    register_module("att", att);
+  }
+  Tensor forward(const ModelInputs& inputs) override {
+    const Tensor both = add(signal_features(inputs), note_features(inputs));
+    const Tensor token = one_token((*norm)(both));
+    return fc2(features(att(token, token, token)));
+  }
+
+ private:
+  MultiheadAttention att;
+};
+
 }  // namespace
 
 std::unique_ptr<Classifier> make_cnn(const BuildContext& context, const ModelOptions& options) {
@@ -119,6 +160,16 @@ std::unique_ptr<Classifier> make_mmcnn_sum(const BuildContext& context,
 std::unique_ptr<Classifier> make_mmcnn_cat(const BuildContext& context,
                                            const ModelOptions& options) {
   return std::make_unique<MmcnnCat>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_att(const BuildContext& context,
+                                           const ModelOptions& options) {
+  return std::make_unique<MmcnnAtt>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_sum_att(const BuildContext& context,
+                                               const ModelOptions& options) {
+  return std::make_unique<MmcnnSumAtt>(context, options);
 }
 
 }  // namespace cardiograd
