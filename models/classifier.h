@@ -31,6 +31,17 @@ struct ModelOptions {
   std::int64_t note_size = 768;
   double dropout = 0.0;
   bool batch_norm = false;
+
+  // Of the transformer alone.
+  std::int64_t layers = 6;  // of the encoder, and of the decoder
+  std::int64_t heads = 12;
+  std::int64_t width = 120;
+  std::int64_t feedforward = 0;   // 0: four times the width
+  std::int64_t token_stride = 4;  // samples a token
+  std::int64_t levels = 256;      // of a lead's amplitude, between -amplitude and amplitude
+  double amplitude = 4.0;         // mV, or standard deviations
+
+  bool operator==(const ModelOptions&) const = default;
 };
 
 class Classifier : public Module {

@@ -3,6 +3,7 @@
 #include "kernels/text.h"
 #include "models/seed_cnn.h"
 #include "models/seed_rnn.h"
+#include "models/seed_transformer.h"
 
 namespace cardiograd {
 
@@ -13,6 +14,9 @@ const std::vector<ModelEntry>& model_registry() {
       {"mmcnn_cat", "signal and notes, concatenated", true, true, make_mmcnn_cat},
       {"rnn", "the seed's LSTM of the signal", true, false, make_rnn},
       {"mmrnn", "LSTM of the signal and notes, LayerNorm and sum", true, true, make_mmrnn},
+      {"mmcnn_att", "attention of the notes to the signal", true, true, make_mmcnn_att},
+      {"mmcnn_sum_att", "signal and notes, sum and self-attention", true, true, make_mmcnn_sum_att},
+      {"transformer", "encoder of the signal, decoder of the notes", true, true, make_transformer},
   };
   return entries;
 }

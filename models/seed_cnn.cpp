@@ -1,8 +1,10 @@
 #include "models/seed_cnn.h"
 
+#include <deque>
 #include <optional>
+#include <vector>
 
-#include "nn/layers.h"
+#include "nn/attention.h"
 
 namespace cardiograd {
 
@@ -24,8 +26,9 @@ std::int64_t pooled_length(std::int64_t length) {
 // Names and order of construction are the seed's: they fix the state_dict and the initial values.
 class SeedCnn : public Classifier {
  protected:
+  // note_norms: the names of the LayerNorms that come with the notes; empty: no notes.
   SeedCnn(const BuildContext& context, const ModelOptions& options, std::int64_t fused_size,
-          bool with_notes)
+          const std::vector<const char*>& note_norms)
       : conv1(context, options.leads, 16, 7),
         conv2(context, 16, 32, 5),
         conv3(context, 32, 48, 3),
@@ -40,10 +43,10 @@ class SeedCnn : public Classifier {
     register_module("fc1", fc1);
     register_module("fc2", fc2);
     register_module("dropout", dropout);
-    if (with_notes) {
+    if (!note_norms.empty()) {
       register_module("fc_emb", fc_emb.emplace(context, options.note_size, hidden));
-      register_module("norm", norm.emplace(context, hidden));
     }
+    for (const char* name : note_norms) register_module(name, norms.emplace_back(context, hidden));
     if (options.batch_norm) {
       register_module("bn1", bn1.emplace(context, 16));
       register_module("bn2", bn2.emplace(context, 32));
@@ -70,7 +73,7 @@ class SeedCnn : public Classifier {
   Linear fc0, fc1, fc2;
   Dropout dropout;
   std::optional<Linear> fc_emb;
-  std::optional<LayerNorm> norm;
+  std::deque<LayerNorm> norms;  // registered by address
   std::optional<BatchNorm1d> bn1, bn2, bn3;
 
  private:
@@ -83,26 +86,68 @@ class SeedCnn : public Classifier {
 class Cnn final : public SeedCnn {
  public:
   Cnn(const BuildContext& context, const ModelOptions& options)
-      : SeedCnn(context, options, hidden, false) {}
+      : SeedCnn(context, options, hidden, {}) {}
   Tensor forward(const ModelInputs& inputs) override { return fc2(signal_features(inputs)); }
 };
 
 class MmcnnSum final : public SeedCnn {
  public:
   MmcnnSum(const BuildContext& context, const ModelOptions& options)
-      : SeedCnn(context, options, hidden, true) {}
+      : SeedCnn(context, options, hidden, {"norm"}) {}
   Tensor forward(const ModelInputs& inputs) override {
-    return fc2((*norm)(add(signal_features(inputs), note_features(inputs))));
+    return fc2(norms[0](add(signal_features(inputs), note_features(inputs))));
   }
 };
 
 class MmcnnCat final : public SeedCnn {
  public:
   MmcnnCat(const BuildContext& context, const ModelOptions& options)
-      : SeedCnn(context, options, 2 * hidden, true) {}
+      : SeedCnn(context, options, 2 * hidden, {"norm"}) {}
   Tensor forward(const ModelInputs& inputs) override {
     return fc2(concatenate({signal_features(inputs), note_features(inputs)}, 1));
   }
+};
+
+constexpr std::int64_t attention_heads = 8;
+
+// [N, features] as a sequence of one token, and back.
+Tensor one_token(const Tensor& x) { return reshape(x, {x.size(0), 1, hidden}); }
+Tensor features(const Tensor& x) { return reshape(x, {x.size(0), hidden}); }
+
+// The notes query the signal. The signal is one token, as in the seed, so the softmax over it is 1
+// and what comes out is the projected signal whatever the query: the notes cannot change a logit,
+// which is why the seed's figure for this model is that of its CNN.
+class MmcnnAtt final : public SeedCnn {
+ public:
+  MmcnnAtt(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, {"norm1", "norm2"}),
+        attention(context, hidden, attention_heads) {
+    register_module("attention", attention);
+  }
+  Tensor forward(const ModelInputs& inputs) override {
+    const Tensor memory = one_token(norms[0](signal_features(inputs)));
+    const Tensor query = one_token(norms[1](note_features(inputs)));
+    return fc2(features(attention(query, memory, memory)));
+  }
+
+ private:
+  MultiheadAttention attention;
+};
+
+class MmcnnSumAtt final : public SeedCnn {
+ public:
+  MmcnnSumAtt(const BuildContext& context, const ModelOptions& options)
+      : SeedCnn(context, options, hidden, {"norm"}), attention(context, hidden, attention_heads) {
+    register_module("attention", attention);
+  }
+  Tensor forward(const ModelInputs& inputs) override {
+    const Tensor both = add(signal_features(inputs), note_features(inputs));
+    const Tensor token = one_token(norms[0](both));
+    return fc2(features(attention(token, token, token)));
+  }
+
+ private:
+  MultiheadAttention attention;
 };
 
 }  // namespace
@@ -119,6 +164,16 @@ std::unique_ptr<Classifier> make_mmcnn_sum(const BuildContext& context,
 std::unique_ptr<Classifier> make_mmcnn_cat(const BuildContext& context,
                                            const ModelOptions& options) {
   return std::make_unique<MmcnnCat>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_att(const BuildContext& context,
+                                           const ModelOptions& options) {
+  return std::make_unique<MmcnnAtt>(context, options);
+}
+
+std::unique_ptr<Classifier> make_mmcnn_sum_att(const BuildContext& context,
+                                               const ModelOptions& options) {
+  return std::make_unique<MmcnnSumAtt>(context, options);
 }
 
 }  // namespace cardiograd

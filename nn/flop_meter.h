@@ -5,8 +5,9 @@
 
 namespace cardiograd {
 
-// While it lives, linear, conv1d and lstm operations of this thread, forward and backward, add
-// their floating-point operations (a multiply-add counts as two) to the innermost meter.
+// While it lives, linear, conv1d, lstm and attention operations of this thread, forward and
+// backward, add their floating-point operations (a multiply-add counts as two) to the innermost
+// meter.
 class FlopMeter {
  public:
   FlopMeter();

@@ -68,6 +68,12 @@ std::vector<float> symmetric(TorchGenerator& generator, std::int64_t count, doub
 
 }  // namespace
 
+std::vector<float> xavier_weight(TorchGenerator& generator, std::int64_t outputs,
+                                 std::int64_t inputs) {
+  const double std = std::sqrt(2.0 / static_cast<double>(inputs + outputs));
+  return symmetric(generator, outputs * inputs, std::sqrt(3.0) * std);
+}
+
 std::vector<float> default_weight(TorchGenerator& generator, std::int64_t count,
                                   std::int64_t fan_in) {
   if (fan_in == 0) return std::vector<float>(static_cast<std::size_t>(count), 0.0F);

@@ -27,6 +27,10 @@ class TorchGenerator {
   double spare_ = 0.0;
 };
 
+// xavier_uniform_ (Glorot & Bengio 2010) for a matrix [outputs, inputs].
+std::vector<float> xavier_weight(TorchGenerator& generator, std::int64_t outputs,
+                                 std::int64_t inputs);
+
 // The defaults of nn.Linear and nn.Conv1d: kaiming_uniform_(a = sqrt(5)) for the weight (He et al.
 // 2015), and U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for the bias. Both are the same interval; the
 // bounds are computed as PyTorch computes each, so that the last bit agrees.

@@ -91,6 +91,17 @@ LayerNorm::LayerNorm(const BuildContext& context, std::int64_t channels, double 
   bias = register_parameter("bias", Tensor::full(context.backend, {channels}, context.dtype, 0.0));
 }
 
+Embedding::Embedding(const BuildContext& context, std::int64_t rows, std::int64_t width) {
+  weight = register_parameter(
+      "weight", context.tensor({rows, width}, context.random->normal(rows * width, 0.0F, 1.0F)));
+}
+
+Upsample::Upsample(std::int64_t factor_) : factor(factor_) {
+  if (factor < 1) {
+    throw InputError("an upsampling factor is at least 1, got " + std::to_string(factor));
+  }
+}
+
 Dropout::Dropout(double p_, bool channel_) : p(p_), channel(channel_) {
   if (!(p >= 0.0 && p <= 1.0)) {
     throw InputError("a dropout probability must lie in [0, 1], got " + std::to_string(p));

@@ -70,6 +70,25 @@ class LayerNorm : public Module {
   Tensor weight, bias;
 };
 
+// Rows of a table, drawn from N(0, 1).
+class Embedding : public Module {
+ public:
+  Embedding(const BuildContext& context, std::int64_t rows, std::int64_t width);
+  // i32 [...] -> [..., width].
+  Tensor operator()(const Tensor& indices) const { return embedding(indices, weight); }
+
+  Tensor weight;  // [rows, width]
+};
+
+// nn.Upsample(scale_factor=factor), whose mode is "nearest". Throws InputError where factor < 1.
+class Upsample : public Module {
+ public:
+  explicit Upsample(std::int64_t factor);
+  Tensor operator()(const Tensor& x) const { return upsample_nearest(x, factor); }
+
+  std::int64_t factor;
+};
+
 class Dropout : public Module {
  public:
   // channel: nn.Dropout1d. Throws InputError where p is not in [0, 1].

@@ -144,6 +144,9 @@ void add_bench(CLI::App& app) {
   verb->add_option("--length", options->model.length, "Samples a record")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  verb->add_option("--dropout", options->model.dropout, "The model's dropout")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   verb->add_option("--threads", options->threads, "CPU threads; 0: one a core")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

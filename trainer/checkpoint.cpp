@@ -26,6 +26,26 @@ constexpr std::size_t most_state_bytes = 1 << 20;
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
+json transformer_to_json(const ModelOptions& model) {
+  return {{"layers", model.layers},
+          {"heads", model.heads},
+          {"width", model.width},
+          {"feedforward", model.feedforward},
+          {"token_stride", model.token_stride},
+          {"levels", model.levels},
+          {"amplitude", model.amplitude}};
+}
+
+void transformer_from_json(const json& value, ModelOptions& model) {
+  value.at("layers").get_to(model.layers);
+  value.at("heads").get_to(model.heads);
+  value.at("width").get_to(model.width);
+  value.at("feedforward").get_to(model.feedforward);
+  value.at("token_stride").get_to(model.token_stride);
+  value.at("levels").get_to(model.levels);
+  value.at("amplitude").get_to(model.amplitude);
+}
+
 json to_json(const TrainingState& state) {
   return {{"format", "cardiograd-checkpoint"},
           {"version", state_version},
@@ -43,7 +63,8 @@ json to_json(const TrainingState& state) {
             {"length", state.model.length},
             {"note_size", state.model.note_size},
             {"dropout", state.model.dropout},
-            {"batch_norm", state.model.batch_norm}}},
+            {"batch_norm", state.model.batch_norm},
+            {"transformer", transformer_to_json(state.model)}}},
           {"pos_weight", state.pos_weight},
           {"denoise", state.denoise ? json(state.denoise->to_string()) : json()},
           {"standardisation",
@@ -76,6 +97,7 @@ TrainingState from_json(const json& value) {
   if (const json& denoise = value.at("denoise"); !denoise.is_null()) {
     state.denoise = parse_denoise(denoise.get<std::string>(), "denoise");
   }
+  transformer_from_json(model.at("transformer"), state.model);
   value.at("pos_weight").get_to(state.pos_weight);
   if (!state.pos_weight.empty() && state.pos_weight.size() != state.classes.size()) {
     throw InputError("pos_weight does not list one number a class or none");

@@ -27,6 +27,13 @@ struct RunConfig {
     std::string name = "cnn";
     double dropout = 0.0;
     bool batch_norm = false;
+    std::int64_t layers = 6;
+    std::int64_t heads = 12;
+    std::int64_t width = 120;
+    std::int64_t feedforward = 0;
+    std::int64_t token_stride = 4;
+    std::int64_t levels = 256;
+    double amplitude = 4.0;
 
     bool operator==(const Model&) const = default;
   } model;

@@ -104,9 +104,9 @@ void add_eval(CLI::App& app, EvalOptions& options, bool& json) {
 void add_models(CLI::App& app) {
   app.add_subcommand("models", "List the models that a config can name")->callback([] {
     for (const ModelEntry& entry : model_registry()) {
-      std::printf("%-12s %s\n", entry.name.c_str(), entry.summary.c_str());
+      std::printf("%-14s %s\n", entry.name.c_str(), entry.summary.c_str());
     }
-    std::printf("%-12s %s\n", "dcgan", "generates signals of one class; has a loop of its own");
+    std::printf("%-14s %s\n", "dcgan", "generates signals of one class; has a loop of its own");
   });
 }
 

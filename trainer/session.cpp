@@ -76,6 +76,13 @@ Session open_session(const RunConfig& config) {
   if (session.source->notes()) session.options.note_size = session.source->notes()->size();
   session.options.dropout = config.model.dropout;
   session.options.batch_norm = config.model.batch_norm;
+  session.options.layers = config.model.layers;
+  session.options.heads = config.model.heads;
+  session.options.width = config.model.width;
+  session.options.feedforward = config.model.feedforward;
+  session.options.token_stride = config.model.token_stride;
+  session.options.levels = config.model.levels;
+  session.options.amplitude = config.model.amplitude;
   TorchGenerator random(static_cast<std::uint64_t>(config.train.seed));
   session.model = entry.make({session.backend, DType::f32, &random}, session.options);
   return session;

@@ -264,6 +264,8 @@ class Head {
         std::fill_n(factors, tile.wide, 1.0F);
       }
       score_gradients(tile.keys, tile.wide, sums, delta, factors, dropped ? tile.wide : 0, s, g);
+      // One key's probability is 1 whatever its score: rounding must not tell otherwise.
+      if (s_.keys == 1) std::fill_n(g, tile.wide, 0.0F);
       add_key_gradient(tile, s, d.dy + at, rows, product, dv);
       add_key_gradient(tile, g, o_.q + at, rows, product, dk);
       std::fill_n(out, s_.head * tile.wide, 0.0F);

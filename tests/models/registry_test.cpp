@@ -34,7 +34,7 @@ TEST(Registry, EveryModelHasAConfig) {
 TEST(Registry, AnUnknownNameGetsTheNearestOne) {
   EXPECT_EQ(testing::error_of([] { find_model("mmcnn_som"); }),
             "model \"mmcnn_som\" is unknown; did you mean \"mmcnn_sum\"? Known are cnn, mmcnn_sum, "
-            "mmcnn_cat, rnn, mmrnn");
+            "mmcnn_cat, rnn, mmrnn, mmcnn_att, mmcnn_sum_att, transformer");
 }
 
 // [2, classes] from two records of `length` samples.
@@ -66,7 +66,7 @@ TEST(Registry, GivesOneLogitAClassForEveryLength) {
     }
     if (is_recurrent(entry)) {
       expect_logits(entry, 1, false);
-    } else {
+    } else if (entry.name != "transformer") {
       expect_logits(entry, 36, true);
     }
   }
@@ -76,6 +76,7 @@ TEST(Registry, GivesOneLogitAClassForEveryLength) {
 TEST(Registry, RefusesARecordThatIsTooShort) {
   ModelOptions options;
   for (const ModelEntry& entry : model_registry()) {
+    if (entry.name == "transformer") continue;
     options.name = entry.name;
     if (is_recurrent(entry)) {
       options.length = 0;
@@ -92,6 +93,40 @@ TEST(Registry, RefusesARecordThatIsTooShort) {
 }
 
 // Parameters that belong to one input alone are those whose gradient is zero without it.
+TEST(Registry, RefusesATransformerWhoseSizesDoNotFit) {
+  const auto error = [](const auto& change) {
+    ModelOptions options;
+    options.name = "transformer";
+    change(options);
+    return testing::error_of([&] { make(options, make_backend("cpu")); });
+  };
+  EXPECT_EQ(error([](ModelOptions& o) { o.heads = 7; }),
+            "the transformer's model.width 120 is not a multiple of model.heads 7");
+  EXPECT_EQ(error([](ModelOptions& o) { o.width = 128, o.heads = 8; }),
+            "the transformer's model.width 128 is not a multiple of the 12 leads");
+  EXPECT_EQ(error([](ModelOptions& o) { o.length = 3; }),
+            "the transformer makes a token of 4 samples (model.token_stride), but a record has 3");
+  EXPECT_EQ(error([](ModelOptions& o) { o.layers = 0; }),
+            "the transformer needs at least one layer and one level");
+  EXPECT_EQ(error([](ModelOptions& o) { o.batch_norm = true; }),
+            "transformer has no BatchNorm: set model.batch_norm to false");
+  EXPECT_EQ(error([](ModelOptions& o) { o.amplitude = 0.0; }),
+            "the transformer's model.amplitude must be greater than 0");
+}
+
+TEST(Registry, ATransformerTakesEveryLengthOfATokenOrMore) {
+  const auto backend = make_backend("cpu");
+  const NoGradScope no_grad;
+  for (const std::int64_t length : {4, 5, 1000}) {
+    ModelOptions options;
+    options.name = "transformer";
+    options.length = length;
+    options.layers = 1;
+    const Tensor signal = Tensor::full(backend, {1, length, 12}, DType::f32, 0.1);
+    EXPECT_EQ(make(options, backend)->forward({signal, {}}).dims(), (Dims{1, 5})) << length;
+  }
+}
+
 TEST(Registry, AnAbsentInputIsNotComputed) {
   const auto backend = make_backend("cpu");
   for (const ModelEntry& entry : model_registry()) {
@@ -161,6 +196,8 @@ TEST(Registry, CountsTheParametersOfTheSeed) {
   constexpr std::int64_t lstm = 256 * (12 + 64 + 2) + 256 * (64 + 64 + 2);
   EXPECT_EQ(count("rnn"), lstm + 64 * 65 + 5 * 65);
   EXPECT_EQ(count("mmrnn"), 110'085);
+  EXPECT_EQ(count("mmcnn_att"), signal + notes + 2 * 128 + 4 * 128 * 129 + 5 * 129);
+  EXPECT_EQ(count("mmcnn_sum_att"), count("mmcnn_att") - 2 * 128) << "one LayerNorm less";
   options.batch_norm = true;
   EXPECT_EQ(count("cnn"), signal + 5 * 129 + 2 * (16 + 32 + 48));
 }

@@ -40,7 +40,7 @@ RunConfig unusual() {
   RunConfig c;
   c.data = {"a \"b\"\\\n\té #", 500, "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
             "HYP", "notes/x.npy"};
-  c.model = {"mmcnn_sum", 0.1 + 0.2, true};
+  c.model = {"mmcnn_sum", 0.1 + 0.2, true, 2, 8, 96, 100, 5, 64, 2.5};
   c.train = {7,   33,         "adamw",       1.0 / 3e7,  1e-300, 0.9,
              1.5, "balanced", "valid_auroc", 4294967295, "a.pt"};
   c.augment = {0.01, 0.3, 0.2, 0.1, 0.2, 0.4, 0.5, 1.5, 0.6,   0.7,
