@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/text.h"
 #include "nn/atomic_file.h"
 #include "nn/utf8.h"
 
@@ -96,17 +98,37 @@ int wait_for(pid_t process) {
   return status;
 }
 
-std::string terminal(const std::filesystem::path& path, PictureSize size) {
+std::string ending_of(const std::filesystem::path& path) {
   const std::string ending = path.extension().string();
-  const auto command = [&](const std::string& name, double scale, const std::string& options) {
-    return "set terminal " + name + " size " + std::to_string(std::lround(size.width * scale)) +
-           "," + std::to_string(std::lround(size.height * scale)) + " noenhanced fontscale " +
-           gnuplot_number(scale) + " linewidth " + gnuplot_number(scale) +
-           " font 'DejaVu Sans,11' background '#ffffff'" + options + "\n";
-  };
-  if (ending == ".png") return command("pngcairo", 1.5, "");
-  if (ending == ".svg") return command("svg", 1.0, " dynamic");
+  if (ending == ".png" || ending == ".svg") return ending;
   throw InputError(path.string() + ": a picture's name must end with .png or .svg");
+}
+
+// Lengths are in the terminal's own units; the factors scale the script's fonts and line widths.
+std::string terminal_command(const std::string& name, double width, double height,
+                             double font_factor, double line_factor, const std::string& options) {
+  return "set terminal " + name + " size " + std::to_string(std::lround(width)) + "," +
+         std::to_string(std::lround(height)) + " noenhanced fontscale " +
+         gnuplot_number(font_factor) + " linewidth " + gnuplot_number(line_factor) +
+         " background '#ffffff' " + options + "\n";
+}
+
+std::string terminal(const std::filesystem::path& path, PictureSize size) {
+  const bool png = ending_of(path) == ".png";
+  const double scale = png ? 1.5 : 1.0;
+  return terminal_command(png ? "pngcairo" : "svg", size.width * scale, size.height * scale, scale,
+                          scale, std::string("font 'DejaVu Sans,11'") + (png ? "" : " dynamic"));
+}
+
+constexpr double svg_units_per_mm = 10.0;
+constexpr double mm_per_inch = 25.4;
+
+// A point of pngcairo's fonts is 4/3 pixels, one of svg's a unit.
+std::string paper_terminal(bool png, PaperSize size) {
+  const double scale = png ? size.dpi / mm_per_inch : svg_units_per_mm;
+  return terminal_command(png ? "pngcairo" : "svg", size.width * scale, size.height * scale,
+                          png ? 0.75 * scale : scale, scale,
+                          std::string("font 'DejaVu Sans,3' rounded") + (png ? "" : " dynamic"));
 }
 
 // gnuplot's last line that is not only a mark under the command says what went wrong.
@@ -121,11 +143,8 @@ std::string last_words(const std::string& errors) {
   return last.empty() ? "it printed no picture" : valid_utf8(last);
 }
 
-}  // namespace
-
-void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
-                       std::string_view script) {
-  const std::string head = "set encoding utf8\n" + terminal(path, size);
+std::string run_gnuplot(const std::filesystem::path& path, const std::string& terminal_line,
+                        std::string_view script) {
   std::array<int, 2> ends{-1, -1};
   const int paired = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data());
   Descriptor ours(paired == 0 ? ends[0] : -1);
@@ -134,16 +153,75 @@ void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
   const Descriptor errors = memory_file("errors");
   const pid_t process = spawn(theirs, output, errors);
   theirs.reset();
-  send_all(ours, head);
+  send_all(ours, "set encoding utf8\n" + terminal_line);
   send_all(ours, script);
   ours.reset();
   const int status = wait_for(process);
-  const std::string picture = contents(output);
+  std::string picture = contents(output);
   if (status != 0 || picture.empty()) {
     throw Error(path.string() + ": gnuplot could not draw the picture (" +
                 last_words(contents(errors)) + ")");
   }
-  write_file(path, picture);
+  return picture;
+}
+
+void append_big_endian(std::string& bytes, std::uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xffU);
+}
+
+// CRC-32 of a PNG chunk's type and data (PNG specification, annex D).
+std::uint32_t png_checksum(std::string_view bytes) {
+  std::uint32_t crc = 0xffffffffU;
+  for (const char byte : bytes) {
+    crc ^= static_cast<unsigned char>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1U ^ (crc & 1U ? 0xedb88320U : 0U);
+  }
+  return ~crc;
+}
+
+// The PNG with a pHYs chunk, which gnuplot does not write, behind its header.
+std::string with_resolution(const std::string& png, double dpi) {
+  constexpr std::size_t header = 8 + 25;  // signature and IHDR
+  const auto per_metre = static_cast<std::uint32_t>(std::lround(dpi / mm_per_inch * 1000.0));
+  std::string body = "pHYs";
+  append_big_endian(body, per_metre);
+  append_big_endian(body, per_metre);
+  body += '\1';  // the unit is the metre
+  std::string chunk;
+  append_big_endian(chunk, static_cast<std::uint32_t>(body.size() - 4));
+  chunk += body;
+  append_big_endian(chunk, png_checksum(body));
+  return png.substr(0, header) + chunk + png.substr(std::min(header, png.size()));
+}
+
+// A `dynamic` SVG has a view box and no size of its own.
+std::string with_millimetres(const std::string& svg, PaperSize size,
+                             const std::filesystem::path& path) {
+  const std::size_t at = svg.find("<svg");
+  if (at == std::string::npos) {
+    throw Error(path.string() + ": gnuplot drew something that is not an SVG");
+  }
+  const std::string millimetres = " width=\"" + gnuplot_number(size.width) + "mm\" height=\"" +
+                                  gnuplot_number(size.height) + "mm\"";
+  return svg.substr(0, at + 4) + millimetres + svg.substr(at + 4);
+}
+
+}  // namespace
+
+void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
+                       std::string_view script) {
+  write_file(path, run_gnuplot(path, terminal(path, size), script));
+}
+
+void draw_on_paper(const std::filesystem::path& path, PaperSize size, std::string_view script) {
+  if (!(size.dpi >= 50.0 && size.dpi <= 1200.0)) {
+    throw InputError(path.string() + ": a picture has 50 to 1200 dpi, not " +
+                     shortest_number(size.dpi));
+  }
+  const bool png = ending_of(path) == ".png";
+  const std::string picture = run_gnuplot(path, paper_terminal(png, size), script);
+  write_file(path,
+             png ? with_resolution(picture, size.dpi) : with_millimetres(picture, size, path));
 }
 
 std::string gnuplot_quote(std::string_view text) {

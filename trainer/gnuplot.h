@@ -19,6 +19,18 @@ struct PictureSize {
 void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
                        std::string_view script);
 
+// A sheet whose picture is true to scale.
+struct PaperSize {
+  double width = 297.0;  // mm
+  double height = 210.0;
+  double dpi = 177.8;  // of a PNG: 7 pixels a millimetre; 50 to 1200
+};
+
+// The same with a script whose line widths and font sizes are millimetres (a font's is its em). A
+// PNG says how many pixels a metre it has, an SVG how many millimetres it measures, so that both
+// print in their size. A dpi out of range throws InputError.
+void draw_on_paper(const std::filesystem::path& path, PaperSize size, std::string_view script);
+
 // Any text as a literal of gnuplot's language: single quotes, in which it neither expands nor
 // escapes anything. Quotes that could end it become typographic ones, control characters spaces,
 // broken UTF-8 question marks.
