@@ -66,7 +66,7 @@ Plan plan_three_by_four() {
 // Rows are too close for names over the traces: they stand before the pulses.
 Plan plan_twelve_by_one() {
   constexpr double row_height = 15.0;
-  Plan plan{185, 12.0, 2.5, 10.0, 20.0, {}, {}};
+  Plan plan{185, 12.0, 2.5, 11.0, 20.0, {}, {}};
   for (std::size_t lead = 0; lead < leads; ++lead) {
     const double baseline = 175.0 - row_height * static_cast<double>(lead);
     plan.baselines.push_back(baseline);
@@ -93,7 +93,7 @@ std::string grid_block(const std::string& name, int height, int step, int left_o
 }
 
 std::string pulses(const Plan& plan) {
-  constexpr double foot = 2.0;
+  constexpr double foot = 1.5;
   std::string text;
   for (const double baseline : plan.baselines) {
     const double top = baseline + per_millivolt;
