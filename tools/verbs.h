@@ -11,6 +11,8 @@ void add_bench(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_info(CLI::App& app);
+void add_plot(CLI::App& app);
+void add_predict(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_score(CLI::App& app);
 void add_synth(CLI::App& app);

@@ -114,6 +114,8 @@ Calibration calibrate(std::span<const double> targets, std::span<const double> p
     const auto bin = std::min(static_cast<std::size_t>(probability * bins), size - 1);
     result.confidence[bin] += probability;
     result.frequency[bin] += targets[i];
+    result.brier += (probability - targets[i]) * (probability - targets[i]) /
+                    static_cast<double>(targets.size());
     ++result.counts[bin];
   }
   for (std::size_t bin = 0; bin < size; ++bin) {
@@ -125,6 +127,21 @@ Calibration calibrate(std::span<const double> targets, std::span<const double> p
     result.frequency[bin] /= count;
   }
   return result;
+}
+
+Confusion confusion_counts(std::span<const double> targets, std::span<const double> scores,
+                           double threshold) {
+  CG_CHECK(targets.size() == scores.size(), "targets and scores differ in length");
+  Confusion counts;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const bool said = scores[i] >= threshold;
+    if (targets[i] == 1.0) {
+      ++(said ? counts.true_positives : counts.false_negatives);
+    } else {
+      ++(said ? counts.false_positives : counts.true_negatives);
+    }
+  }
+  return counts;
 }
 
 }  // namespace cardiograd

@@ -31,9 +31,21 @@ struct Calibration {
   std::vector<double> frequency;     // share of positives; 0 in an empty bin
   std::vector<std::int64_t> counts;  // records in the bin
   double expected_error = 0.0;       // mean |confidence - frequency|, weighted by counts
+  double brier = 0.0;                // mean (probability - target)^2 (Brier 1950)
 };
+
 // Any number of (target, probability) pairs. Throws InputError for a probability outside [0, 1].
 Calibration calibrate(std::span<const double> targets, std::span<const double> probabilities,
                       int bins = 10);
+
+// One class at a threshold: a score that is at least as high says yes.
+struct Confusion {
+  std::int64_t true_positives = 0;
+  std::int64_t false_positives = 0;
+  std::int64_t false_negatives = 0;
+  std::int64_t true_negatives = 0;
+};
+Confusion confusion_counts(std::span<const double> targets, std::span<const double> scores,
+                           double threshold = 0.5);
 
 }  // namespace cardiograd

@@ -78,9 +78,6 @@ class Run {
       const std::span<const float> idf = session_.dataset->note_idf();
       state_.note_idf.assign(idf.begin(), idf.end());
     }
-    curves_.steps_per_epoch = static_cast<std::int64_t>(
-        (training_.examples.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
-        static_cast<std::size_t>(config.train.batch_size));
     write_file(folder_.path() / "config.toml", to_toml(config));
   }
 
@@ -176,6 +173,7 @@ class Run {
     ++state_.step;
     const double value = loss.item();
     if (!std::isfinite(value)) stop_diverged(batch, epoch, value);
+    curves_.train_step.push_back(static_cast<double>(state_.step));
     curves_.train_loss.push_back(value);
     if (state_.step % config_.run.log_every == 0) {
       folder_.log({{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"loss", value}});
@@ -218,6 +216,7 @@ class Run {
       best_epoch_ = epoch;
       save_checkpoint(folder_.path() / "best", *session_.model, &optimizer_, state_, config);
     }
+    curves_.validation_step.push_back(static_cast<double>(state_.step));
     curves_.validation_loss.push_back(outcome.loss);
     curves_.validation_auroc.push_back(state_.valid_auroc);
     const double rate = static_cast<double>(training_.examples.size()) / train_seconds_;
@@ -245,9 +244,10 @@ class Run {
     const Metrics metrics = evaluate_with_intervals(outcome.predictions(session_.task));
     write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch_);
     if (config_.run.plots) {
-      const std::string problem =
-          draw_pictures(folder_.path(), config_, session_, outcome, metrics, curves_);
-      if (!problem.empty()) progress_.finish("no pictures: " + problem);
+      for (const std::string& problem :
+           draw_pictures(folder_.path(), config_, session_, outcome, metrics, curves_)) {
+        progress_.finish(problem);
+      }
     }
     nlohmann::json event = to_json(metrics);
     event["event"] = "test";

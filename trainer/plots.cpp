@@ -4,10 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
-#include <functional>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,53 +12,18 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/text.h"
 #include "nn/utf8.h"
 #include "trainer/curves.h"
 #include "trainer/gnuplot.h"
 #include "trainer/metrics.h"
+#include "trainer/plot_parts.h"
 
 namespace cardiograd {
 namespace {
 
-// Okabe & Ito 2008, without the yellow that is hard to see on white; black is the macro mean's.
-constexpr std::array<const char*, 6> palette{"#0072B2", "#D55E00", "#009E73",
-                                             "#CC79A7", "#E69F00", "#56B4E9"};
-constexpr const char* blue = "#0072B2";
-constexpr const char* vermilion = "#D55E00";
-constexpr const char* green = "#009E73";
-constexpr const char* light_blue = "#A9CCE3";
 constexpr std::size_t most_coloured = 10;
 constexpr std::size_t longest_name = 22;
-
-constexpr const char* look = R"(
-set border 3 lc rgb '#555555'
-set tics nomirror out textcolor rgb '#333333'
-set grid lt 1 lc rgb '#e2e2e2' lw 0.8
-)";
-
-using Columns = std::vector<const std::vector<double>*>;
-
-std::string fixed3(double value) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.3f", value);
-  return text.data();
-}
-
-// A named block of data inside the script; columns are of one length.
-std::string data_block(const std::string& name, const Columns& columns) {
-  std::string text = "$" + name + " << END\n";
-  for (std::size_t row = 0; row < columns.front()->size(); ++row) {
-    for (const auto* column : columns) text += gnuplot_number((*column)[row]) + ' ';
-    text += '\n';
-  }
-  return text + "END\n";
-}
-
-// One colour and dash for each of up to ten classes.
-std::string class_style(std::size_t index) {
-  return std::string(" lw 1.8 dt ") + (index < palette.size() ? "1" : "'-'") + " lc rgb '" +
-         palette[index % palette.size()] + "'";
-}
 
 // Points that are closer than a fraction of a pixel to the one before only make the file large.
 Curve thinned(const Curve& curve) {
@@ -144,7 +106,7 @@ void plot_curves(const std::filesystem::path& path, std::string_view title,
   if (curves.empty()) {
     throw InputError(path.string() + ": no class has both kinds of label, so there is no curve");
   }
-  std::string script = look;
+  std::string script = plot_look;
   std::vector<Curve> all;
   double area_sum = 0.0;
   for (std::size_t i = 0; i < curves.size(); ++i) {
@@ -166,81 +128,6 @@ void plot_curves(const std::filesystem::path& path, std::string_view title,
   script += curve_elements(picture, curves, predictions.classes(),
                            area_sum / static_cast<double>(curves.size()));
   draw_with_gnuplot(path, {960, 680}, script);
-}
-
-// ---- Training ----------------------------------------------------------------------------------
-
-// Mean over a window of `width` around each value; holes (NaN) are left out.
-std::vector<double> moving_average(const std::vector<double>& values, std::size_t width) {
-  std::vector<double> result(values.size());
-  double sum = 0.0;
-  std::size_t used = 0;
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  const auto change = [&](std::size_t at, int sign) {
-    if (!std::isfinite(values[at])) return;
-    sum += sign * values[at];
-    used += static_cast<std::size_t>(sign);
-  };
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    while (end < std::min(values.size(), i + width / 2 + 1)) change(end++, 1);
-    while (begin + width / 2 < i) change(begin++, -1);
-    result[i] =
-        used > 0 ? sum / static_cast<double>(used) : std::numeric_limits<double>::quiet_NaN();
-  }
-  return result;
-}
-
-// Every k-th value, so that at most `most` remain.
-std::vector<double> every_kth(const std::vector<double>& values, std::size_t k) {
-  std::vector<double> kept;
-  for (std::size_t i = 0; i < values.size(); i += k) kept.push_back(values[i]);
-  return kept;
-}
-
-std::string step_block(const TrainingCurves& curves) {
-  constexpr std::size_t most_points = 4000;
-  const std::size_t steps = curves.train_loss.size();
-  const std::size_t k = std::max<std::size_t>(1, (steps + most_points - 1) / most_points);
-  std::vector<double> epochs(steps);
-  for (std::size_t i = 0; i < steps; ++i) {
-    epochs[i] = static_cast<double>(i + 1) / static_cast<double>(curves.steps_per_epoch);
-  }
-  const auto x = every_kth(epochs, k);
-  const auto loss = every_kth(curves.train_loss, k);
-  const auto smooth =
-      every_kth(moving_average(curves.train_loss, std::max<std::size_t>(1, steps / 50)), k);
-  return data_block("steps", {&x, &loss, &smooth});
-}
-
-std::string epoch_block(const std::string& name, const std::vector<double>& values) {
-  std::vector<double> epochs(values.size());
-  std::iota(epochs.begin(), epochs.end(), 1.0);
-  return data_block(name, {&epochs, &values});
-}
-
-// The best epoch's point as a block of data, and the plot element (after a comma) that draws it;
-// both empty when no epoch has a value.
-struct Mark {
-  std::string block;
-  std::string element;
-};
-
-template <class Better>
-Mark mark_best(const std::string& name, const std::vector<double>& values, Better better,
-               const char* colour, const std::string& what) {
-  std::size_t best = values.size();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isnan(values[i])) continue;
-    if (best == values.size() || better(values[i], values[best])) best = i;
-  }
-  if (best == values.size()) return {};
-  const std::vector<double> x{static_cast<double>(best + 1)};
-  const std::vector<double> y{values[best]};
-  return {data_block(name, {&x, &y}),
-          ", $" + name + " using 1:2 with points pt 6 ps 1.8 lw 2 lc rgb '" + colour + "' title " +
-              gnuplot_quote(what + " " + fixed3(values[best]) + " (epoch " +
-                            std::to_string(best + 1) + ")")};
 }
 
 // ---- Calibration and bars ----------------------------------------------------------------------
@@ -294,13 +181,6 @@ BarData bar_data(const std::vector<const ClassMetrics*>& ranked) {
   return bars;
 }
 
-// gnuplot takes the label of a tic for a format of numbers, in which %% is a plain sign.
-std::string tic_label(std::string_view text) {
-  std::string label;
-  for (const char byte : text) label.append(byte == '%' ? 2 : 1, byte);
-  return gnuplot_quote(label);
-}
-
 // Names on the left; value and number of positives on the right.
 std::string bar_names(const std::vector<const ClassMetrics*>& ranked) {
   std::string left;
@@ -319,48 +199,47 @@ std::string bar_names(const std::vector<const ClassMetrics*>& ranked) {
          right + ")\n";
 }
 
-}  // namespace
+// ---- Confusion ---------------------------------------------------------------------------------
 
-void plot_training(const std::filesystem::path& path, std::string_view title,
-                   const TrainingCurves& curves) {
-  CG_CHECK(curves.steps_per_epoch >= 1, "an epoch has at least one step");
-  if (curves.train_loss.empty() || curves.validation_loss.empty() ||
-      curves.validation_auroc.empty()) {
-    throw InputError(path.string() + ": training curves need one finished epoch");
+// White at 0, a light tone of `full` (0xRRGGBB) at 1: black text stays readable.
+double shade(std::int64_t part, std::int64_t whole, unsigned full) {
+  const double share =
+      whole > 0 ? 0.75 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+  double colour = 0.0;
+  for (unsigned shift = 16;; shift -= 8) {
+    colour = colour * 256.0 + std::round(std::lerp(255.0, full >> shift & 0xffU, share));
+    if (shift == 0) return colour;
   }
-  const double epochs = std::max(
-      {static_cast<double>(curves.train_loss.size()) / static_cast<double>(curves.steps_per_epoch),
-       static_cast<double>(curves.validation_loss.size()),
-       static_cast<double>(curves.validation_auroc.size())});
-  const Mark lowest =
-      mark_best("lowest", curves.validation_loss, std::less<>(), vermilion, "lowest");
-  const Mark highest =
-      mark_best("highest", curves.validation_auroc, std::greater<>(), green, "highest");
-  std::string script = look;
-  script += lowest.block + highest.block;
-  script += step_block(curves) + epoch_block("loss", curves.validation_loss) +
-            epoch_block("auroc", curves.validation_auroc);
-  script += "set xrange [0:" + gnuplot_number(epochs * 1.01) +
-            "]\nset lmargin 10\nset rmargin 3\n"
-            "set multiplot layout 2,1 title " +
-            gnuplot_quote(title) +
-            " font ',13'\n"
-            "set key top right opaque spacing 1.2 samplen 2\nset ylabel 'loss (nats)'\n"
-            "plot $steps using 1:2 with lines lw 0.6 lc rgb '" +
-            light_blue +
-            "' title 'training, each step', $steps using 1:3 with lines lw 2.2 lc rgb '" + blue +
-            "' title 'training, moving average', $loss using 1:2 with linespoints pt 7 ps 0.7 lw 2 "
-            "lc rgb '" +
-            vermilion + "' title 'validation'";
-  script += lowest.element;
-  script +=
-      "\nset xlabel 'epoch'\nset ylabel 'macro AUROC'\nset key bottom right opaque\n"
-      "plot $auroc using 1:2 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" +
-      std::string(green) + "' title 'validation'";
-  script += highest.element;
-  script += "\nunset multiplot\n";
-  draw_with_gnuplot(path, {900, 760}, script);
 }
+
+std::string centred(const std::string& text, double x, double y) {
+  return "set label " + gnuplot_quote(text) + " at " + gnuplot_number(x) + "," + gnuplot_number(y) +
+         " center front textcolor rgb '#222222'\n";
+}
+
+std::string ratio(std::int64_t part, std::int64_t whole) {
+  return whole > 0 ? fixed3(static_cast<double>(part) / static_cast<double>(whole)) : "-";
+}
+
+constexpr double first_ratio = 4.1;  // where the columns right of the four cells begin
+
+std::string confusion_heading() {
+  constexpr double above = -0.85;
+  const std::array<std::pair<const char*, const char*>, 4> cells{
+      {{"true", "positive"}, {"false", "negative"}, {"false", "positive"}, {"true", "negative"}}};
+  const std::array<const char*, 3> ratios{"sensitivity", "specificity", "precision"};
+  std::string text;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    text += centred(cells[i].first, static_cast<double>(i), above - 0.45);
+    text += centred(cells[i].second, static_cast<double>(i), above);
+  }
+  for (std::size_t i = 0; i < ratios.size(); ++i) {
+    text += centred(ratios[i], first_ratio + 1.15 * static_cast<double>(i), above);
+  }
+  return text;
+}
+
+}  // namespace
 
 void plot_roc(const std::filesystem::path& path, std::string_view title,
               const Predictions& predictions) {
@@ -398,8 +277,10 @@ void plot_calibration(const std::filesystem::path& path, std::string_view title,
     }
   }
   plot += "$pooled using 1:2 with linespoints pt 7 ps 0.9 lw 3 lc rgb '#000000' title " +
-          gnuplot_quote("all classes (ECE " + fixed3(pooled.expected_error) + ")") + "\n";
-  std::string script = look + blocks;
+          gnuplot_quote("all classes (ECE " + fixed3(pooled.expected_error) + ", Brier " +
+                        fixed3(pooled.brier) + ")") +
+          "\n";
+  std::string script = plot_look + blocks;
   script += "set multiplot title " + gnuplot_quote(title) +
             " font ',13'\n"
             "set lmargin at screen 0.13\nset rmargin at screen 0.68\n"
@@ -414,8 +295,57 @@ void plot_calibration(const std::filesystem::path& path, std::string_view title,
             "set logscale y\nset yrange [0.8:*]\nset ytics autofreq\nset format y '%g'\n"
             "set ylabel 'predictions'\nset boxwidth 0.09\nset style fill solid 0.8 noborder\n"
             "plot $pooled using 4:($3 > 0 ? $3 : NaN) with boxes lc rgb '" +
-            std::string(blue) + "' notitle\nunset multiplot\n";
+            std::string(plot_blue) + "' notitle\nunset multiplot\n";
   draw_with_gnuplot(path, {960, 800}, script);
+}
+
+void plot_confusion(const std::filesystem::path& path, std::string_view title,
+                    const Predictions& predictions, double threshold) {
+  constexpr unsigned right = 0x0072B2;
+  constexpr unsigned wrong = 0xD55E00;
+  predictions.check();
+  std::vector<double> x, y, colour;
+  std::string labels = confusion_heading();
+  std::string names;
+  for (std::int64_t row = 0; row < predictions.classes(); ++row) {
+    const Confusion c =
+        confusion_counts(class_column(predictions.targets, predictions.classes(), row),
+                         class_column(predictions.scores, predictions.classes(), row), threshold);
+    const std::int64_t positives = c.true_positives + c.false_negatives;
+    const std::int64_t negatives = c.true_negatives + c.false_positives;
+    const auto at = static_cast<double>(row);
+    const std::array<std::int64_t, 4> counts{c.true_positives, c.false_negatives, c.false_positives,
+                                             c.true_negatives};
+    for (std::size_t cell = 0; cell < counts.size(); ++cell) {
+      x.push_back(static_cast<double>(cell));
+      y.push_back(at);
+      colour.push_back(shade(counts[cell], cell < 2 ? positives : negatives,
+                             cell == 0 || cell == 3 ? right : wrong));
+      labels += centred(std::to_string(counts[cell]), x.back(), at);
+    }
+    labels += centred(ratio(c.true_positives, positives), first_ratio, at) +
+              centred(ratio(c.true_negatives, negatives), first_ratio + 1.15, at) +
+              centred(ratio(c.true_positives, c.true_positives + c.false_positives),
+                      first_ratio + 2.3, at);
+    names +=
+        (row > 0 ? ", " : "") +
+        tic_label(shortened(predictions.class_names[static_cast<std::size_t>(row)], longest_name)) +
+        ' ' + std::to_string(row);
+  }
+  const auto rows = static_cast<int>(predictions.classes());
+  draw_with_gnuplot(
+      path, {900, 150 + 30 * rows},
+      plot_look + data_block("cells", {&x, &y, &colour}) + labels + "set title " +
+          gnuplot_quote(title) +
+          "\nunset grid\nunset border\n"
+          "unset xtics\nset ytics scale 0 (" +
+          names + ")\nset xrange [-0.55:7]\nset yrange [" + std::to_string(rows) +
+          "-0.4:-1.6]\nset style fill solid 1.0 noborder\n"
+          "set label " +
+          gnuplot_quote("positive: probability of at least " + shortest_number(threshold)) +
+          " at screen 0.98, screen 0.03 right textcolor rgb '#555555'\n"
+          "plot $cells using 1:2:($1-0.48):($1+0.48):($2-0.46):($2+0.46):3 with "
+          "boxxyerror lc rgb variable notitle\n");
 }
 
 void plot_class_auroc(const std::filesystem::path& path, std::string_view title,
@@ -428,7 +358,7 @@ void plot_class_auroc(const std::filesystem::path& path, std::string_view title,
   const auto rows = static_cast<int>(ranked.size());
   const std::vector<double> macro_x(2, *metrics.macro_auroc);
   const std::vector<double> macro_y{-0.6, rows - 0.4};
-  std::string script = look;
+  std::string script = plot_look;
   script += data_block("bars", {&bars.area, &bars.row, &bars.q05, &bars.q95});
   script += data_block("macro", {&macro_x, &macro_y});
   script += "set title " + gnuplot_quote(title) + "\nset xlabel 'AUROC'\nset xrange [" +
@@ -444,7 +374,7 @@ void plot_class_auroc(const std::filesystem::path& path, std::string_view title,
         ", $bars using 1:2:3:4 with xerrorbars pt -1 lw 1.4 lc rgb '#333333' "
         "title '5 % to 95 % of resamples'";
   }
-  script += ", $macro using 1:2 with lines lw 2 dt '-' lc rgb '" + std::string(vermilion) +
+  script += ", $macro using 1:2 with lines lw 2 dt '-' lc rgb '" + std::string(plot_vermilion) +
             "' title " + gnuplot_quote("macro mean " + fixed3(*metrics.macro_auroc)) + "\n";
   draw_with_gnuplot(path, {900, 190 + 26 * rows}, script);
 }

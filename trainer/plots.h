@@ -17,15 +17,23 @@ namespace cardiograd {
 struct Metrics;
 struct Predictions;
 
+// What training left, in steps from 1. A file may hold a part of it.
 struct TrainingCurves {
-  std::vector<double> train_loss;        // one a step
-  std::int64_t steps_per_epoch = 1;      // at least 1
-  std::vector<double> validation_loss;   // one a finished epoch
-  std::vector<double> validation_auroc;  // macro AUROC, likewise; NaN where undefined
+  std::vector<double> train_step;  // ascending; every step, or some
+  std::vector<double> train_loss;
+  std::vector<double> validation_step;  // after which each validation came
+  std::vector<double> validation_loss;
+  std::vector<double> validation_auroc;  // macro AUROC, one an epoch; NaN where undefined
 };
 
-// Upper panel: training loss of each step and its moving average, validation loss of each epoch,
-// its lowest marked. Lower panel: validation macro AUROC of each epoch, its highest marked.
+// Training loss over steps with its moving average (of fewer than fifty: as points), validation
+// loss, its lowest marked. Throws InputError where there is neither.
+void plot_loss(const std::filesystem::path& path, std::string_view title,
+               const TrainingCurves& curves);
+// Validation macro AUROC of each epoch, its highest marked. Throws InputError where there is none.
+void plot_auroc(const std::filesystem::path& path, std::string_view title,
+                const TrainingCurves& curves);
+// Both, one above the other; one finished epoch is needed.
 void plot_training(const std::filesystem::path& path, std::string_view title,
                    const TrainingCurves& curves);
 
@@ -39,9 +47,15 @@ void plot_precision_recall(const std::filesystem::path& path, std::string_view t
 
 // Observed frequency against predicted probability in ten bins, all classes pooled, with the single
 // classes beside it (up to ten); below, how many predictions each bin holds. Scores outside [0, 1]
-// throw InputError.
+// throw InputError. The legend names the expected calibration error and the Brier score.
 void plot_calibration(const std::filesystem::path& path, std::string_view title,
                       const Predictions& predictions);
+
+// Each class called positive where its score is at least `threshold`: true and false positives,
+// false and true negatives as a table; a cell's shade is its share of the positive or negative
+// records. Sensitivity, specificity and precision stand beside it.
+void plot_confusion(const std::filesystem::path& path, std::string_view title,
+                    const Predictions& predictions, double threshold = 0.5);
 
 // A bar a class, the best on top, with the bootstrap's 5 % to 95 % interval where there is one.
 void plot_class_auroc(const std::filesystem::path& path, std::string_view title,

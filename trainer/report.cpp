@@ -1,6 +1,7 @@
 #include "trainer/report.h"
 
 #include <array>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "data/npy.h"
@@ -26,22 +27,39 @@ void write_test_report(const std::filesystem::path& folder, const RunConfig& con
   write_npy(folder / "test_predictions.npy", shape, outcome.scores);
 }
 
-std::string draw_pictures(const std::filesystem::path& folder, const RunConfig& config,
-                          const Session& session, const Outcome& outcome, const Metrics& metrics,
-                          const TrainingCurves& curves) {
+std::vector<std::string> draw_pictures(const std::filesystem::path& folder, const RunConfig& config,
+                                       const Session& session, const Outcome& outcome,
+                                       const Metrics& metrics, const TrainingCurves& curves) {
   const std::string run = config.model.name + " on " + config.data.task;
   const Predictions predictions = outcome.predictions(session.task);
-  try {
-    plot_training(folder / "training.png", run, curves);
-    plot_roc(folder / "roc.png", "ROC, test folds: " + run, predictions);
-    plot_precision_recall(folder / "precision_recall.png",
-                          "Precision and recall, test folds: " + run, predictions);
-    plot_calibration(folder / "calibration.png", "Calibration, test folds: " + run, predictions);
-    plot_class_auroc(folder / "class_auroc.png", "AUROC by class, test folds: " + run, metrics);
-  } catch (const Error& error) {
-    return error.what();
+  const std::vector<std::function<void()>> pictures{
+      [&] { plot_training(folder / "training.png", run, curves); },
+      [&] { plot_roc(folder / "roc.png", "ROC, test folds: " + run, predictions); },
+      [&] {
+        plot_precision_recall(folder / "precision_recall.png",
+                              "Precision and recall, test folds: " + run, predictions);
+      },
+      [&] {
+        plot_calibration(folder / "calibration.png", "Calibration, test folds: " + run,
+                         predictions);
+      },
+      [&] {
+        plot_confusion(folder / "confusion.png", "Confusion, test folds: " + run, predictions);
+      },
+      [&] {
+        plot_class_auroc(folder / "class_auroc.png", "AUROC by class, test folds: " + run, metrics);
+      }};
+  std::vector<std::string> problems;
+  for (const auto& draw : pictures) {
+    try {
+      draw();
+    } catch (const DeviceError& error) {
+      return {std::string("no pictures: ") + error.what()};
+    } catch (const Error& error) {
+      problems.push_back(std::string("a picture is left out: ") + error.what());
+    }
   }
-  return "";
+  return problems;
 }
 
 }  // namespace cardiograd

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "trainer/metrics.h"
 #include "trainer/plots.h"
@@ -17,10 +18,11 @@ void write_test_report(const std::filesystem::path& folder, const RunConfig& con
                        const Session& session, const Outcome& outcome, const Metrics& metrics,
                        std::int64_t epoch);
 
-// training.png, roc.png, precision_recall.png, calibration.png, class_auroc.png. Returns "" or why
-// there are none (gnuplot is missing): a run does not fail for its pictures.
-std::string draw_pictures(const std::filesystem::path& folder, const RunConfig& config,
-                          const Session& session, const Outcome& outcome, const Metrics& metrics,
-                          const TrainingCurves& curves);
+// training.png, roc.png, precision_recall.png, calibration.png, confusion.png, class_auroc.png. A
+// run does not fail for its pictures: returns a sentence for each that could not be drawn, one for
+// all of them where gnuplot is missing.
+std::vector<std::string> draw_pictures(const std::filesystem::path& folder, const RunConfig& config,
+                                       const Session& session, const Outcome& outcome,
+                                       const Metrics& metrics, const TrainingCurves& curves);
 
 }  // namespace cardiograd

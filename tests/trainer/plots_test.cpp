@@ -45,7 +45,10 @@ Sample make_sample(const std::vector<std::string>& names) {
 }
 
 TrainingCurves make_curves() {
-  return {uniform_values(300, 0.1, 0.5, 1), 100, {0.5, 0.4, 0.45}, {0.7, 0.8, 0.75}};
+  TrainingCurves curves{
+      {}, uniform_values(300, 0.1, 0.5, 1), {100, 200, 300}, {0.5, 0.4, 0.45}, {0.7, 0.8, 0.75}};
+  for (int step = 1; step <= 300; ++step) curves.train_step.push_back(step);
+  return curves;
 }
 
 void draw_all(const TempFolder& folder, const std::string& title, const Sample& sample,
@@ -57,11 +60,15 @@ void draw_all(const TempFolder& folder, const std::string& title, const Sample& 
   plot_roc(folder / ("roc" + ending), title, predictions);
   plot_precision_recall(folder / ("precision_recall" + ending), title, predictions);
   plot_calibration(folder / ("calibration" + ending), title, predictions);
+  plot_confusion(folder / ("confusion" + ending), title, predictions);
+  plot_loss(folder / ("loss" + ending), title, make_curves());
+  plot_auroc(folder / ("auroc" + ending), title, make_curves());
   plot_class_auroc(folder / ("classes" + ending), title, metrics);
 }
 
 std::vector<std::string> picture_names() {
-  return {"training", "roc", "precision_recall", "calibration", "classes"};
+  return {"training", "roc",  "precision_recall", "calibration", "classes", "confusion",
+          "loss",     "auroc"};
 }
 
 std::size_t files_in(const TempFolder& folder) {
@@ -114,7 +121,7 @@ TEST_F(Plots, NameTheirClassesAndAreas) {
   EXPECT_NE(svg.find("1 without both labels"), std::string::npos);
   EXPECT_NE(svg.find("three classes"), std::string::npos);
   const std::string training = read_file(folder_ / "training.svg");
-  EXPECT_NE(training.find("lowest 0.400 (epoch 2)"), std::string::npos);
+  EXPECT_NE(training.find("lowest 0.400 (step 200)"), std::string::npos);
   EXPECT_NE(training.find("highest 0.800 (epoch 2)"), std::string::npos);
   EXPECT_NE(read_file(folder_ / "classes.svg").find("undefined  (0 positive)"), std::string::npos);
 }
