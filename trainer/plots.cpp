@@ -201,16 +201,22 @@ std::string bar_names(const std::vector<const ClassMetrics*>& ranked) {
 
 // ---- Confusion ---------------------------------------------------------------------------------
 
-// White at 0, a light tone of `full` (0xRRGGBB) at 1: black text stays readable.
-double shade(std::int64_t part, std::int64_t whole, unsigned full) {
-  const double share =
-      whole > 0 ? 0.75 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
-  double colour = 0.0;
-  for (unsigned shift = 16;; shift -= 8) {
-    colour = colour * 256.0 + std::round(std::lerp(255.0, full >> shift & 0xffU, share));
-    if (shift == 0) return colour;
+// Each cell's middle and colour: white where `share` is 0, a light tone of `full` where it is 1, so
+// that black text stays readable.
+struct Cells {
+  std::vector<double> x, y, red, green, blue;
+
+  void add(double column, double row, std::int64_t part, std::int64_t whole,
+           const std::array<double, 3>& full) {
+    const double share =
+        whole > 0 ? 0.75 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+    x.push_back(column);
+    y.push_back(row);
+    red.push_back(std::round(std::lerp(255.0, full[0], share)));
+    green.push_back(std::round(std::lerp(255.0, full[1], share)));
+    blue.push_back(std::round(std::lerp(255.0, full[2], share)));
   }
-}
+};
 
 std::string centred(const std::string& text, double x, double y) {
   return "set label " + gnuplot_quote(text) + " at " + gnuplot_number(x) + "," + gnuplot_number(y) +
@@ -301,10 +307,10 @@ void plot_calibration(const std::filesystem::path& path, std::string_view title,
 
 void plot_confusion(const std::filesystem::path& path, std::string_view title,
                     const Predictions& predictions, double threshold) {
-  constexpr unsigned right = 0x0072B2;
-  constexpr unsigned wrong = 0xD55E00;
+  constexpr std::array<double, 3> right{0x00, 0x72, 0xB2};
+  constexpr std::array<double, 3> wrong{0xD5, 0x5E, 0x00};
   predictions.check();
-  std::vector<double> x, y, colour;
+  Cells cells;
   std::string labels = confusion_heading();
   std::string names;
   for (std::int64_t row = 0; row < predictions.classes(); ++row) {
@@ -317,11 +323,10 @@ void plot_confusion(const std::filesystem::path& path, std::string_view title,
     const std::array<std::int64_t, 4> counts{c.true_positives, c.false_negatives, c.false_positives,
                                              c.true_negatives};
     for (std::size_t cell = 0; cell < counts.size(); ++cell) {
-      x.push_back(static_cast<double>(cell));
-      y.push_back(at);
-      colour.push_back(shade(counts[cell], cell < 2 ? positives : negatives,
-                             cell == 0 || cell == 3 ? right : wrong));
-      labels += centred(std::to_string(counts[cell]), x.back(), at);
+      const auto column = static_cast<double>(cell);
+      cells.add(column, at, counts[cell], cell < 2 ? positives : negatives,
+                cell == 0 || cell == 3 ? right : wrong);
+      labels += centred(std::to_string(counts[cell]), column, at);
     }
     labels += centred(ratio(c.true_positives, positives), first_ratio, at) +
               centred(ratio(c.true_negatives, negatives), first_ratio + 1.15, at) +
@@ -335,8 +340,8 @@ void plot_confusion(const std::filesystem::path& path, std::string_view title,
   const auto rows = static_cast<int>(predictions.classes());
   draw_with_gnuplot(
       path, {900, 150 + 30 * rows},
-      plot_look + data_block("cells", {&x, &y, &colour}) + labels + "set title " +
-          gnuplot_quote(title) +
+      plot_look + data_block("cells", {&cells.x, &cells.y, &cells.red, &cells.green, &cells.blue}) +
+          labels + "set title " + gnuplot_quote(title) +
           "\nunset grid\nunset border\n"
           "unset xtics\nset ytics scale 0 (" +
           names + ")\nset xrange [-0.55:7]\nset yrange [" + std::to_string(rows) +
@@ -344,7 +349,7 @@ void plot_confusion(const std::filesystem::path& path, std::string_view title,
           "set label " +
           gnuplot_quote("positive: probability of at least " + shortest_number(threshold)) +
           " at screen 0.98, screen 0.03 right textcolor rgb '#555555'\n"
-          "plot $cells using 1:2:($1-0.48):($1+0.48):($2-0.46):($2+0.46):3 with "
+          "plot $cells using 1:2:($1-0.48):($1+0.48):($2-0.46):($2+0.46):(65536*$3+256*$4+$5) with "
           "boxxyerror lc rgb variable notitle\n");
 }
 
