@@ -60,6 +60,21 @@ std::vector<float> read_torch_note(const std::filesystem::path& path) {
   return tensor.values<float>();
 }
 
+// The file's only tensor.
+std::vector<float> read_safetensors_note(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  if (file.names().size() != 1) {
+    refuse_shape(path, std::to_string(file.names().size()) + " tensors");
+  }
+  const ConstView view = file.view(file.names().front());
+  const bool vector = view.dims.rank() == 1 || (view.dims.rank() == 2 && view.dims[0] == 1);
+  if (!vector || view.dtype != DType::f32) {
+    refuse_shape(path,
+                 "a tensor of " + std::string(name_of(view.dtype)) + " " + view.dims.to_string());
+  }
+  return {view.as<float>(), view.as<float>() + view.numel()};
+}
+
 [[noreturn]] void refuse_rows(const std::filesystem::path& path, std::int64_t rows,
                               const PackedDataset& dataset) {
   throw InputError(path.string() + " has " + std::to_string(rows) + " notes, but " +
@@ -70,8 +85,10 @@ std::vector<float> read_torch_note(const std::filesystem::path& path) {
 }  // namespace
 
 std::vector<float> read_note(const std::filesystem::path& path) {
-  std::vector<float> note =
-      path.extension() == ".npy" ? read_npy_note(path) : read_torch_note(path);
+  const std::filesystem::path ending = path.extension();
+  std::vector<float> note = ending == ".npy"           ? read_npy_note(path)
+                            : ending == ".safetensors" ? read_safetensors_note(path)
+                                                       : read_torch_note(path);
   if (note.empty()) refuse_shape(path, "no values");
   check_finite(note, path.string());
   return note;

@@ -13,8 +13,9 @@
 
 namespace cardiograd {
 
-// One note from a file: a PyTorch tensor (.pt) or an .npy array, [d] or [1, d], floating. Throws
-// InputError, naming the file, for anything else and for a value that is not finite.
+// One note from a file: a PyTorch tensor (.pt), an .npy array or the only tensor (f32) of a
+// .safetensors file, [d] or [1, d], floating. Throws InputError, naming the file, for anything else
+// and for a value that is not finite.
 std::vector<float> read_note(const std::filesystem::path& path);
 
 // [records, size] in the packed file's order. Rows of one file are mapped where they can be.

@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "data/ecg_record.h"
 #include "data/labels.h"
 #include "data/notes.h"
 #include "data/packed.h"
@@ -32,33 +33,6 @@ struct LoadedRecord {
   std::string error;                  // empty: good
 };
 
-std::string upper(std::string text) {
-  for (char& c : text) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return text;
-}
-
-// Where each standard lead stands in the record.
-std::array<std::size_t, packed_leads> lead_columns(const WfdbHeader& header) {
-  if (header.signals.size() != packed_leads) {
-    throw InputError(header.path.string() + " has " + std::to_string(header.signals.size()) +
-                     " signals, where the 12 leads are expected");
-  }
-  std::array<std::size_t, packed_leads> columns{};
-  for (std::size_t lead = 0; lead < columns.size(); ++lead) {
-    const auto found =
-        std::find_if(header.signals.begin(), header.signals.end(), [&](const WfdbSignal& signal) {
-          return upper(signal.description) == standard_leads()[lead];
-        });
-    if (found == header.signals.end()) {
-      throw InputError(header.path.string() + " has no lead " + standard_leads()[lead]);
-    }
-    columns[lead] = static_cast<std::size_t>(found - header.signals.begin());
-  }
-  return columns;
-}
-
 void check_header(const WfdbHeader& header, int rate) {
   if (header.frequency != rate) {
     throw InputError(header.path.string() + " is sampled at " + shortest_number(header.frequency) +
@@ -78,23 +52,12 @@ void check_header(const WfdbHeader& header, int rate) {
   }
 }
 
-void reorder(std::vector<std::int16_t>& samples,
-             const std::array<std::size_t, packed_leads>& columns) {
-  std::array<std::int16_t, packed_leads> frame{};
-  for (std::size_t at = 0; at < samples.size(); at += packed_leads) {
-    std::copy_n(&samples[at], packed_leads, frame.begin());
-    for (std::size_t lead = 0; lead < packed_leads; ++lead) {
-      samples[at + lead] = frame[columns[lead]];
-    }
-  }
-}
-
 void load_signal(const PrepareOptions& options, LoadedRecord& record) {
   const WfdbHeader header = read_wfdb_header(options.root / (record.file + ".hea"));
-  const auto columns = lead_columns(header);
+  const LeadColumns columns = lead_columns(header);
   check_header(header, options.rate);
   read_wfdb_samples(header, record.samples);
-  if (!std::is_sorted(columns.begin(), columns.end())) reorder(record.samples, columns);
+  reorder_leads(record.samples, columns);
   record.gain.clear();
   for (const std::size_t column : columns) {
     record.gain.push_back(static_cast<float>(header.signals[column].gain));

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   cardiograd::add_prepare(app);
   cardiograd::add_score(app);
   cardiograd::add_plot(app);
+  cardiograd::add_predict(app);
   cardiograd::add_compare(app);
   cardiograd::add_convert(app);
   cardiograd::add_bench(app);
