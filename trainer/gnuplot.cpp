@@ -194,16 +194,22 @@ std::string with_resolution(const std::string& png, double dpi) {
   return png.substr(0, header) + chunk + png.substr(std::min(header, png.size()));
 }
 
-// A `dynamic` SVG has a view box and no size of its own.
-std::string with_millimetres(const std::string& svg, PaperSize size,
-                             const std::filesystem::path& path) {
+// A `dynamic` SVG has a view box and no size of its own. gnuplot 5.4 leaves ":Bold" in a font's
+// name, which no viewer understands.
+std::string with_millimetres(std::string svg, PaperSize size, const std::filesystem::path& path) {
   const std::size_t at = svg.find("<svg");
   if (at == std::string::npos) {
     throw Error(path.string() + ": gnuplot drew something that is not an SVG");
   }
-  const std::string millimetres = " width=\"" + gnuplot_number(size.width) + "mm\" height=\"" +
-                                  gnuplot_number(size.height) + "mm\"";
-  return svg.substr(0, at + 4) + millimetres + svg.substr(at + 4);
+  svg.insert(at + 4, " width=\"" + gnuplot_number(size.width) + "mm\" height=\"" +
+                         gnuplot_number(size.height) + "mm\"");
+  constexpr std::string_view misread = "font-family=\"DejaVu Sans:Bold\"";
+  constexpr std::string_view meant = "font-family=\"DejaVu Sans\" font-weight=\"bold\"";
+  for (std::size_t font = svg.find(misread); font != std::string::npos;
+       font = svg.find(misread, font + meant.size())) {
+    svg.replace(font, misread.size(), meant);
+  }
+  return svg;
 }
 
 }  // namespace

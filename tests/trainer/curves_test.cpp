@@ -47,6 +47,16 @@ TEST(Curves, CalibrationComparesProbabilityWithFrequency) {
   EXPECT_DOUBLE_EQ(calibration.frequency[0], 0.5);
   EXPECT_DOUBLE_EQ(calibration.confidence[1], 0.875);
   EXPECT_DOUBLE_EQ(calibration.expected_error, (0.3 * 2 + 0.375 * 2) / 4);
+  EXPECT_DOUBLE_EQ(calibration.brier, (0.01 + 0.49 + 0.0 + 0.5625) / 4);
+}
+
+TEST(Curves, ConfusionCountsAScoreAtTheThresholdAsPositive) {
+  const std::vector<double> targets{1, 1, 0, 0, 0, 1};
+  const Confusion counts = confusion_counts(targets, std::vector<double>{.5, .4, .5, .1, .2, .9});
+  EXPECT_EQ(counts.true_positives, 2);
+  EXPECT_EQ(counts.false_negatives, 1);
+  EXPECT_EQ(counts.false_positives, 1);
+  EXPECT_EQ(counts.true_negatives, 2);
 }
 
 TEST(Curves, CalibrationRefusesWhatIsNoProbability) {

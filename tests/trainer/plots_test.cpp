@@ -1,6 +1,7 @@
 // The pictures are drawn, are what their names say, and take no orders from a class's name.
 #include "trainer/plots.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -126,6 +127,26 @@ TEST_F(Plots, NameTheirClassesAndAreas) {
   EXPECT_NE(read_file(folder_ / "classes.svg").find("undefined  (0 positive)"), std::string::npos);
 }
 
+TEST_F(Plots, ConfusionShowsTheCountsAndRatiosOfEachClass) {
+  const Sample sample{
+      {"MI", "none"}, {1, 0, 1, 0, 0, 0, 0, 0, 0, 0}, {.9, .1, .2, .1, .6, .1, .1, .1, .1, .1}};
+  plot_confusion(folder_ / "c.svg", "t", sample.predictions());
+  const std::string svg = read_file(folder_ / "c.svg");
+  std::vector<std::string> texts;
+  for (std::size_t at = svg.find("<text>"); at != std::string::npos;
+       at = svg.find("<text>", at + 6)) {
+    texts.push_back(svg.substr(at + 6, svg.find('<', at + 6) - at - 6));
+  }
+  const auto has = [&](const char* text) { return std::count(texts.begin(), texts.end(), text); };
+  EXPECT_EQ(has("1"), 3) << "true positive, false negative, false positive of MI";
+  EXPECT_EQ(has("2"), 1) << "true negatives of MI";
+  EXPECT_EQ(has("5"), 1) << "true negatives of the class without positives";
+  EXPECT_EQ(has("0.667"), 1) << "specificity of MI";
+  EXPECT_EQ(has("0.500"), 2) << "sensitivity and precision of MI";
+  EXPECT_EQ(has("-"), 2) << "sensitivity and precision of a class without positives";
+  EXPECT_NE(svg.find("rgb(255, 255, 255)"), std::string::npos) << "a share of 0 is white";
+}
+
 TEST_F(Plots, DrawManyClassesWithoutNamingEach) {
   std::vector<std::string> names;
   for (int i = 0; i < 71; ++i) names.push_back("statement" + std::to_string(i));
@@ -200,6 +221,10 @@ TEST(PlotErrors, NothingToDrawIsRefused) {
             path + ": no class has both kinds of label, so there is no AUROC");
   EXPECT_EQ(error_of([&] { plot_training(path, "t", {}); }),
             path + ": training curves need one finished epoch");
+  EXPECT_EQ(error_of([&] { plot_loss(path, "t", {}); }),
+            path + ": no loss was written yet, so there is no curve");
+  EXPECT_EQ(error_of([&] { plot_auroc(path, "t", {}); }),
+            path + ": no epoch has finished yet, so there is no AUROC to draw");
 }
 
 TEST(PlotErrors, AMissingGnuplotIsNamedWithItsPackage) {
