@@ -37,6 +37,9 @@ TEST(CommandLine, HelpNamesEveryVerbAndItsOptions) {
   expect_help("cardiograd", {"prepare", "--help"}, {"--root", "--rate", "--out", "--keep-going"});
   expect_help("cardiograd", {"score", "--help"}, {"--targets", "--predictions", "--json"});
   expect_help("cardiograd", {"convert", "--help"}, {"in", "out", "--force", "Examples:"});
+  expect_help("cardiograd", {"predict", "--help"},
+              {"--model", "--record", "--note-embedding", "--plot", "--layout", "--json"});
+  expect_help("cardiograd", {"plot", "--help"}, {"--out", "--kind", "calibration", "all"});
   expect_help("cardiograd", {"info", "--help"}, {"Usage"});
   expect_help("trainer", {"--help"}, {"fit", "eval", "models"});
   expect_help("trainer", {"fit", "--help"}, {"config", "overrides", "--help-config"});
