@@ -83,9 +83,11 @@ void ExampleSource::set_standardisation(Standardisation standardisation) {
     scale.push_back(1.0F / (dataset_->adc_gain()[lead] * std));
     shift.push_back(-mean / std);
   }
+  const std::span<const float> gain = dataset_->adc_gain();
   const Dims leads{packed_leads};
   scale_ = Tensor::from_host<float>(backend_, leads, DType::f32, scale);
   shift_ = Tensor::from_host<float>(backend_, leads, DType::f32, shift);
+  gain_ = Tensor::from_host<float>(backend_, leads, DType::f32, {gain.begin(), gain.end()});
 }
 
 std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds) const {
@@ -102,51 +104,118 @@ std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds)
 std::vector<std::int32_t> ExampleSource::records_of(std::span<const std::int32_t> examples) const {
   std::vector<std::int32_t> records;
   for (std::int32_t example : examples) {
-    CG_CHECK(example >= 0 && example < size(),
+    CG_CHECK(example >= 0 && size() > 0,
              "example " + std::to_string(example) + " of " + std::to_string(size()));
-    records.push_back(targets_.records[static_cast<std::size_t>(example)]);
+    records.push_back(targets_.records[static_cast<std::size_t>(example % size())]);
   }
   return records;
 }
 
-std::span<const float> ExampleSource::targets(std::int32_t example) const {
-  return std::span(targets_.targets)
-      .subspan(static_cast<std::size_t>(example * classes_), static_cast<std::size_t>(classes_));
+std::int64_t ExampleSource::length() const {
+  return options_.length > 0 ? options_.length : dataset_->length();
 }
 
-Batch ExampleSource::make(std::span<const std::int32_t> examples) const {
+std::span<const float> ExampleSource::targets(std::int32_t example) const {
+  return std::span(targets_.targets)
+      .subspan(static_cast<std::size_t>(example % size() * classes_),
+               static_cast<std::size_t>(classes_));
+}
+
+// What a batch is made of, one entry an example.
+struct ExampleSource::Parts {
+  std::vector<std::int32_t> rows, keys;
+  // With mixup; a share of 1 leaves an example as it is.
+  std::vector<std::int32_t> partners, partner_rows;
+  std::vector<float> shares;
+
+  bool mixed() const { return !shares.empty(); }
+
+  // Appends row_of(example, record) of the examples first .. first + count - 1, mixed.
+  template <class RowOf>
+  void append(std::span<const std::int32_t> examples, std::int64_t first, std::int64_t count,
+              const RowOf& row_of, std::vector<float>& values) const {
+    for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + count);
+         ++i) {
+      const std::span<const float> row = row_of(examples[i], rows[i]);
+      const auto at = values.insert(values.end(), row.begin(), row.end());
+      if (!mixed() || shares[i] == 1.0F) continue;
+      const std::span<const float> other = row_of(partners[i], partner_rows[i]);
+      std::transform(
+          row.begin(), row.end(), other.begin(), at,
+          [share = shares[i]](float a, float b) { return share * a + (1.0F - share) * b; });
+    }
+  }
+};
+
+ExampleSource::Parts ExampleSource::choose(std::span<const std::int32_t> examples,
+                                           const Augmentation& augmentation) const {
+  Parts parts;
+  parts.rows = records_of(examples);
+  const bool mixes = augmentation.spec.mixup > 0.0;
+  CG_CHECK(!mixes || !augmentation.partners.empty(), "mixup needs examples to draw from");
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const std::int64_t copy = examples[i] / size();
+    parts.keys.push_back(static_cast<std::int32_t>(parts.rows[i] + copy * dataset_->records()));
+    if (!mixes) continue;
+    Mixup mixup;
+    if (copy == 0 && augmentation.only_copies) {
+      parts.partners.push_back(examples[i]);
+    } else {
+      mixup = draw_mixup(augmentation.spec, static_cast<std::uint32_t>(parts.keys[i]),
+                         static_cast<std::int64_t>(augmentation.partners.size()));
+      parts.partners.push_back(augmentation.partners[static_cast<std::size_t>(mixup.partner)]);
+    }
+    parts.shares.push_back(mixup.share);
+  }
+  parts.partner_rows = records_of(parts.partners);
+  return parts;
+}
+
+Batch ExampleSource::make(std::span<const std::int32_t> examples,
+                          const Augmentation& augmentation) const {
   Batch batch;
   batch.size = static_cast<std::int64_t>(examples.size());
-  const std::vector<std::int32_t> records = records_of(examples);
-  batch.records = Tensor::from_host<std::int32_t>(backend_, {batch.size}, DType::i32, records);
-  std::vector<float> targets;
-  for (std::int32_t example : examples) {
-    const std::span<const float> row = this->targets(example);
-    targets.insert(targets.end(), row.begin(), row.end());
-  }
-  batch.targets = Tensor::from_host<float>(backend_, {batch.size, classes_}, DType::f32, targets);
+  const Dims size{batch.size};
+  const Parts parts = choose(examples, augmentation);
+  batch.records = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.keys);
+  std::vector<float> values;
+  parts.append(
+      examples, 0, batch.size, [&](auto example, auto) { return targets(example); }, values);
+  batch.targets = Tensor::from_host<float>(backend_, {batch.size, classes_}, DType::f32, values);
+  Tensor rows, partners, shares;
   if (options_.signal) {
-    batch.signal =
-        Tensor::empty(backend_, {batch.size, dataset_->length(), packed_leads}, DType::f32);
+    batch.signal = Tensor::empty(backend_, {batch.size, length(), packed_leads}, DType::f32);
+    rows = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.rows);
+    if (parts.mixed()) {
+      partners = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.partner_rows);
+      shares = Tensor::from_host<float>(backend_, size, DType::f32, parts.shares);
+    }
   }
-  std::vector<float> notes;
+  GatherSpec spec;
+  spec.augment = augmentation.spec;
+  if (augmentation.only_copies) {
+    spec.augment.first_key = static_cast<std::int32_t>(dataset_->records());
+  }
+  values.clear();
+  const auto note_of = [&](auto, std::int32_t record) { return options_.note_matrix->row(record); };
   for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
     const std::int64_t count = std::min(records_between_releases, batch.size - first);
+    const auto some = [&](const Tensor& tensor) {
+      return tensor.defined() ? entries(tensor.view(), first, count) : View{};
+    };
     if (options_.signal) {
-      backend_->gather_records({}, dataset_->signal(), entries(batch.records.view(), first, count),
-                               {}, scale_.view(), shift_.view(),
-                               entries(batch.signal.view(), first, count));
+      backend_->gather_records(spec,
+                               {dataset_->signal(), some(rows), scale_.view(), shift_.view(),
+                                gain_.view(), some(batch.records), some(partners), some(shares)},
+                               some(batch.signal));
     }
-    for (std::int64_t i = first; options_.notes && i < first + count; ++i) {
-      const auto row = options_.note_matrix->row(records[static_cast<std::size_t>(i)]);
-      notes.insert(notes.end(), row.begin(), row.end());
-    }
+    if (options_.notes) parts.append(examples, first, count, note_of, values);
     dataset_->release(0, dataset_->records());
     if (options_.notes) options_.note_matrix->release();
   }
   if (options_.notes) {
     batch.notes = Tensor::from_host<float>(backend_, {batch.size, options_.note_matrix->size()},
-                                           DType::f32, notes);
+                                           DType::f32, values);
   }
   return batch;
 }
@@ -163,8 +232,12 @@ std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint
 }
 
 BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
-                         std::int64_t batch_size, std::size_t ahead)
-    : source_(source), order_(std::move(order)), batch_size_(batch_size), ahead_(ahead) {
+                         std::int64_t batch_size, Augmentation augmentation, std::size_t ahead)
+    : source_(source),
+      order_(std::move(order)),
+      batch_size_(batch_size),
+      augmentation_(std::move(augmentation)),
+      ahead_(ahead) {
   CG_CHECK(batch_size > 0 && ahead > 0, "a batch holds at least one example");
   thread_ = std::thread([this] { prepare(); });
 }
@@ -183,7 +256,7 @@ void BatchLoader::prepare() {
   try {
     for (std::size_t at = 0; at < order_.size();) {
       const std::size_t count = std::min(static_cast<std::size_t>(batch_size_), order_.size() - at);
-      Batch batch = source_.make(std::span(order_).subspan(at, count));
+      Batch batch = source_.make(std::span(order_).subspan(at, count), augmentation_);
       at += count;
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });

@@ -34,12 +34,20 @@ Standardisation lead_statistics(const PackedDataset& dataset,
 struct Batch {
   Tensor signal;   // f32 [N, length, 12]; undefined unless asked for
   Tensor notes;    // f32 [N, note_size]; likewise
-  Tensor targets;  // f32 [N, classes], 0 or 1
-  Tensor records;  // i32 [N]: record numbers in the packed file; they key the random draws
+  Tensor targets;  // f32 [N, classes], 0 or 1; in between where mixup mixed
+  Tensor records;  // i32 [N]: what keys the random draws: record + copy * records in the file
   std::int64_t size = 0;
 };
 
-// Everything that a batch is made of. Example numbers count the records that the task keeps.
+// How training batches differ from the records as they are; by default not at all.
+struct Augmentation {
+  AugmentSpec spec;
+  bool only_copies = false;            // whether examples that are no copies stay as they are
+  std::vector<std::int32_t> partners;  // the examples that mixup draws from
+};
+
+// Everything that a batch is made of. Example numbers count the records that the task keeps; number
+// example + k * size() is copy k of an example: the same record, with random draws of its own.
 class ExampleSource {
  public:
   struct Options {
@@ -47,6 +55,7 @@ class ExampleSource {
     bool notes = false;
     Standardisation standardisation;
     std::shared_ptr<const NoteMatrix> note_matrix{};  // null: the packed file's own notes
+    std::int64_t length = 0;  // samples of the centre crop (augmented: a random one); 0: all
   };
   // Throws InputError where notes are asked for and there are none.
   ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,
@@ -55,7 +64,9 @@ class ExampleSource {
   // Examples whose record lies in one of the folds, ascending.
   std::vector<std::int32_t> examples_in(std::span<const int> folds) const;
   std::vector<std::int32_t> records_of(std::span<const std::int32_t> examples) const;
+  // Copies count like their originals here and in targets().
   std::int64_t size() const { return static_cast<std::int64_t>(targets_.records.size()); }
+  std::int64_t length() const;  // samples of a signal
   std::int64_t classes() const { return classes_; }
   std::int64_t dropped() const { return targets_.dropped; }
   // Null unless notes are asked for.
@@ -65,15 +76,17 @@ class ExampleSource {
 
   // May be called from another thread than the one that computes. Little of the mapped signal is
   // resident at any time.
-  Batch make(std::span<const std::int32_t> examples) const;
+  Batch make(std::span<const std::int32_t> examples, const Augmentation& augmentation = {}) const;
 
  private:
+  struct Parts;
+  Parts choose(std::span<const std::int32_t> examples, const Augmentation& augmentation) const;
   std::shared_ptr<const PackedDataset> dataset_;
   Options options_;
   std::shared_ptr<Backend> backend_;
   TaskTargets targets_;
   std::int64_t classes_;
-  Tensor scale_, shift_;
+  Tensor scale_, shift_, gain_;
 };
 
 // The order of `examples` in an epoch: a Fisher-Yates shuffle drawn from Philox (seed, epoch).
@@ -85,7 +98,7 @@ std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint
 class BatchLoader {
  public:
   BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order, std::int64_t batch_size,
-              std::size_t ahead = 2);
+              Augmentation augmentation = {}, std::size_t ahead = 2);
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
   ~BatchLoader();
@@ -99,6 +112,7 @@ class BatchLoader {
   const ExampleSource& source_;
   std::vector<std::int32_t> order_;
   std::int64_t batch_size_;
+  Augmentation augmentation_;
   std::size_t ahead_;
   std::mutex mutex_;
   std::condition_variable changed_;

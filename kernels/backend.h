@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/augment.h"
 #include "kernels/philox.h"
 #include "kernels/view.h"
 
@@ -122,9 +123,20 @@ struct OptimizerSpec {
 };
 
 // Sample to value: value = sample * scale[lead] + shift[lead]; a missing sample (-32768) becomes
-// `missing`.
+// `missing`. Augmentation is off by default.
 struct GatherSpec {
   double missing = 0.0;
+  AugmentSpec augment;
+};
+struct GatherOperands {
+  ConstView records;   // i16 [R, L, C]
+  ConstView rows;      // i32 [N]: which records
+  ConstView scale;     // f32 [C]
+  ConstView shift;     // f32 [C]
+  ConstView gain;      // f32 [C]: samples' units per mV; wander and hum alone need it
+  ConstView keys;      // i32 [N], optional: what keys a record's draws; its row where absent
+  ConstView partners;  // i32 [N], optional: for mixup, the rows of the other records,
+  ConstView shares;    // f32 [N]: with the shares of the first ones
 };
 
 // ---- The interface
@@ -303,10 +315,9 @@ class Backend {
                               ConstView factor, View parameters,
                               const std::vector<View>& states) = 0;
 
-  // -- Data. records i16 [R, L, C]; rows i32 [N]: which records; starts i32 [N] optional: first
-  // sample of each crop; scale and shift f32 [C]; y f32 (f64 on the reference) [N, Lo, C].
-  virtual void gather_records(const GatherSpec& spec, ConstView records, ConstView rows,
-                              ConstView starts, ConstView scale, ConstView shift, View y) = 0;
+  // -- Data. y f32 (f64 on the reference) [N, Lo, C], Lo <= L: cropped, scaled and augmented in one
+  // pass (kernels/augment.h).
+  virtual void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) = 0;
 };
 
 // "cpu", "cuda" or "cuda:1". Throws InputError for anything else, DeviceError where the build or

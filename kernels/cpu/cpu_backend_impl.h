@@ -99,8 +99,7 @@ class CpuBackend final : public Backend {
   void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) override;
   void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
                       ConstView factor, View parameters, const std::vector<View>& states) override;
-  void gather_records(const GatherSpec& spec, ConstView records, ConstView rows, ConstView starts,
-                      ConstView scale, ConstView shift, View y) override;
+  void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) override;
 
  private:
   std::unique_ptr<BlockCache> blocks_;

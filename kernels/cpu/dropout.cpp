@@ -11,46 +11,15 @@
 namespace cardiograd {
 namespace {
 
-constexpr std::int64_t lanes = 64;            // Philox blocks drawn together
-constexpr std::int64_t chunk = 4 * lanes;     // the words that they give
+constexpr std::int64_t chunk = philox_words;
 constexpr std::int64_t element_grain = 4096;  // a multiple of chunk
-
-// The draws of one record.
-struct Stream {
-  RandomKey key;
-  std::uint32_t record = 0;
-};
-
-// words[0 .. chunk - 1] = the draws first_block .. first_block + lanes - 1, as RandomKey::draw
-// gives them. Written in scalars, one lane a loop turn, so that a vector register holds one word of
-// many blocks.
-inline __attribute__((always_inline)) void draw_words(const Stream& stream,
-                                                      std::uint32_t first_block,
-                                                      std::uint32_t* __restrict words) {
-  const std::uint32_t record = stream.record;
-  const std::uint32_t epoch = stream.key.epoch;
-  const std::uint32_t operation = stream.key.operation;
-  const auto seed0 = static_cast<std::uint32_t>(stream.key.seed);
-  const auto seed1 = static_cast<std::uint32_t>(stream.key.seed >> 32);
-#pragma omp simd
-  for (std::uint32_t i = 0; i < lanes; ++i) {
-    std::uint32_t c0 = first_block + i;
-    std::uint32_t c1 = record;
-    std::uint32_t c2 = epoch;
-    std::uint32_t c3 = operation;
-    philox_rounds(c0, c1, c2, c3, seed0, seed1);
-    words[4 * i] = c0;
-    words[4 * i + 1] = c1;
-    words[4 * i + 2] = c2;
-    words[4 * i + 3] = c3;
-  }
-}
 
 // y = x scaled where the draw's upper 24 bits reach `threshold`, 0 elsewhere, for the elements
 // first .. first + count - 1 of a record; first is a multiple of 4.
 CARDIOGRAD_CLONES
-void drop_elements(const Stream& stream, std::uint32_t threshold, float scale, std::int64_t first,
-                   const float* __restrict x, float* __restrict y, std::int64_t count) {
+void drop_elements(const PhiloxStream& stream, std::uint32_t threshold, float scale,
+                   std::int64_t first, const float* __restrict x, float* __restrict y,
+                   std::int64_t count) {
   std::uint32_t words[chunk];
   for (std::int64_t done = 0; done < count; done += chunk) {
     draw_words(stream, static_cast<std::uint32_t>((first + done) / 4), words);
@@ -64,9 +33,9 @@ void drop_elements(const Stream& stream, std::uint32_t threshold, float scale, s
 // The same for whole channels: x and y are rows of `pitch` channels, of which these are
 // channels first .. first + count - 1 (at most a chunk).
 CARDIOGRAD_CLONES
-void drop_channels(const Stream& stream, std::uint32_t threshold, float scale, std::int64_t first,
-                   const float* __restrict x, float* __restrict y, std::int64_t rows,
-                   std::int64_t pitch, std::int64_t count) {
+void drop_channels(const PhiloxStream& stream, std::uint32_t threshold, float scale,
+                   std::int64_t first, const float* __restrict x, float* __restrict y,
+                   std::int64_t rows, std::int64_t pitch, std::int64_t count) {
   std::uint32_t words[chunk];
   draw_words(stream, static_cast<std::uint32_t>(first / 4), words);
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -86,7 +55,7 @@ struct Operands {
   std::uint32_t threshold;
   float scale;
 
-  Stream stream(std::int64_t n) const {
+  PhiloxStream stream(std::int64_t n) const {
     const auto record =
         records != nullptr ? static_cast<std::uint32_t>(records[n]) : static_cast<std::uint32_t>(n);
     return {spec.key, record};

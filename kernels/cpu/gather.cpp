@@ -1,6 +1,8 @@
-// int16 samples of chosen records to standardised floats, in one pass.
+// int16 samples of chosen records to finished floats, in one pass.
 #include <algorithm>
+#include <optional>
 
+#include "kernels/cpu/augment.h"
 #include "kernels/cpu/checks.h"
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/cpu_backend_impl.h"
@@ -9,10 +11,60 @@
 namespace cardiograd {
 namespace {
 
-constexpr std::int16_t missing_sample = -32768;
+constexpr const char* operation = "gather_records";
 
-// y = x scale + shift over `count` elements; the pattern of scale and shift has `period`
-// elements and starts with the first sample.
+void check_rows(const char* what, const ConstView& rows, const Dims& records) {
+  const auto* row = rows.as<std::int32_t>();
+  for (std::int64_t n = 0; n < rows.dims[0]; ++n) {
+    CG_CHECK(row[n] >= 0 && row[n] < records[0],
+             std::string(operation) + ": " + what + "[" + std::to_string(n) +
+                 "] = " + std::to_string(row[n]) + " does not exist in records of shape " +
+                 records.to_string());
+  }
+}
+
+void check_spec(const AugmentSpec& spec) {
+  for (const double p : {spec.shift, spec.amplitude, spec.wander, spec.hum, spec.lead_dropout,
+                         spec.mask, spec.mask_share}) {
+    CG_CHECK(p >= 0.0 && p <= 1.0,
+             "gather_records: a probability lies in [0, 1], got " + std::to_string(p));
+  }
+  CG_CHECK(spec.noise >= 0.0 && spec.shift_most >= 0 && spec.rate > 0.0,
+           "gather_records: noise and shift are at least 0, the rate is positive");
+  CG_CHECK(spec.mask_shortest >= 1 && spec.mask_shortest <= spec.mask_longest,
+           "gather_records: masks of " + std::to_string(spec.mask_shortest) + " to " +
+               std::to_string(spec.mask_longest) + " samples");
+}
+
+void check_operands(const GatherSpec& spec, const GatherOperands& x, const View& y) {
+  require_f32(operation, {x.scale, x.shift, y});
+  const Dims& records = x.records.dims;
+  CG_CHECK(records.rank() == 3 && y.dims.rank() == 3 && records[2] == y.dims[2] &&
+               y.dims[1] <= records[1],
+           misfit(operation, records, y.dims));
+  const std::int64_t leads = y.dims[2];
+  const std::int64_t count = y.dims[0];
+  require_vector(operation, x.scale.dims, leads);
+  require_vector(operation, x.shift.dims, leads);
+  require_vector(operation, x.rows.dims, count);
+  check_rows("rows", x.rows, records);
+  if (x.keys.present()) require_vector(operation, x.keys.dims, count);
+  if (x.partners.present()) {
+    require_f32(operation, {x.shares});
+    require_vector(operation, x.shares.dims, count);
+    require_vector(operation, x.partners.dims, count);
+    check_rows("partners", x.partners, records);
+  }
+  if (spec.augment.wander > 0.0 || spec.augment.hum > 0.0) {
+    CG_CHECK(x.gain.present(), "gather_records: wander and hum need the gain of each lead");
+    require_f32(operation, {x.gain});
+    require_vector(operation, x.gain.dims, leads);
+  }
+  check_spec(spec.augment);
+}
+
+}  // namespace
+
 CARDIOGRAD_CLONES
 void convert_samples(const std::int16_t* __restrict x, const float* __restrict scale,
                      const float* __restrict shift, std::int64_t period, float missing,
@@ -22,69 +74,80 @@ void convert_samples(const std::int16_t* __restrict x, const float* __restrict s
     for (std::int64_t i = 0; i < now; ++i) {
       const std::int16_t sample = x[done + i];
       const float value = static_cast<float>(sample) * scale[i] + shift[i];
-      y[done + i] = sample == missing_sample ? missing : value;
+      y[done + i] = sample == missing_sample_code ? missing : value;
     }
   }
 }
 
-void check_records(const ConstView& records, const ConstView& rows, const ConstView& starts,
-                   const View& y) {
-  const std::int64_t length = records.dims[1];
-  const std::int64_t crop = y.dims[1];
-  const auto* row = rows.as<std::int32_t>();
-  const auto* start = starts.present() ? starts.as<std::int32_t>() : nullptr;
-  CG_CHECK(start != nullptr || crop <= length, misfit("gather_records", records.dims, y.dims));
-  for (std::int64_t n = 0; n < y.dims[0]; ++n) {
-    CG_CHECK(row[n] >= 0 && row[n] < records.dims[0],
-             "gather_records: rows[" + std::to_string(n) + "] = " + std::to_string(row[n]) +
-                 " does not exist in records of shape " + records.dims.to_string());
-    CG_CHECK(start == nullptr || (start[n] >= 0 && start[n] <= length - crop),
-             "gather_records: starts[" + std::to_string(n) + "] = " + std::to_string(start[n]) +
-                 " leaves fewer than " + std::to_string(crop) + " samples in records of shape " +
-                 records.dims.to_string());
+namespace {
+
+// Records without augmentation: the centre crop.
+class PlainGather {
+ public:
+  PlainGather(const GatherOperands& x, std::int64_t leads, BlockCache& blocks)
+      : period_(leads * vector * ((least + leads * vector - 1) / (leads * vector))),
+        pattern_(blocks, 2 * period_) {
+    for (std::int64_t i = 0; i < period_; ++i) {
+      pattern_[i] = floats(x.scale)[i % leads];
+      pattern_[period_ + i] = floats(x.shift)[i % leads];
+    }
   }
-}
+  std::int64_t period() const { return period_; }
+  void write(const std::int16_t* samples, float missing, std::int64_t count, float* y) const {
+    convert_samples(samples, pattern_.data(), pattern_.data() + period_, period_, missing, count,
+                    y);
+  }
+
+ private:
+  // Scale and shift repeated over whole vectors, so that the inner loop is long and free of
+  // remainders: 192 elements for 12 leads.
+  static constexpr std::int64_t vector = 16;
+  static constexpr std::int64_t least = 192;
+  std::int64_t period_;
+  Scratch<float> pattern_;
+};
 
 }  // namespace
 
-void CpuBackend::gather_records(const GatherSpec& spec, ConstView records, ConstView rows,
-                                ConstView starts, ConstView scale, ConstView shift, View y) {
-  require_f32("gather_records", {scale, shift, y});
-  CG_CHECK(records.dims.rank() == 3 && y.dims.rank() == 3 && records.dims[2] == y.dims[2],
-           misfit("gather_records", records.dims, y.dims));
-  const std::int64_t leads = y.dims[2];
-  require_vector("gather_records", scale.dims, leads);
-  require_vector("gather_records", shift.dims, leads);
-  require_vector("gather_records", rows.dims, y.dims[0]);
-  if (starts.present()) require_vector("gather_records", starts.dims, y.dims[0]);
-  const auto* samples = records.as<std::int16_t>();
-  check_records(records, rows, starts, y);
+void CpuBackend::gather_records(const GatherSpec& spec, const GatherOperands& x, View y) {
+  check_operands(spec, x, y);
   if (y.numel() == 0) return;
-  // Scale and shift repeated over whole vectors, so that the inner loop is long and free of
-  // remainders: 192 elements for 12 leads.
-  constexpr std::int64_t vector = 16;
-  constexpr std::int64_t least = 192;
-  const std::int64_t period = leads * vector * ((least + leads * vector - 1) / (leads * vector));
-  const Scratch<float> pattern(*blocks_, 2 * period);
-  for (std::int64_t i = 0; i < period; ++i) {
-    pattern[i] = floats(scale)[i % leads];
-    pattern[period + i] = floats(shift)[i % leads];
-  }
-  const std::int64_t width = y.dims[1] * leads;
-  const std::int64_t piece = period * std::max<std::int64_t>(1, parallel_grain / period);
-  const std::int64_t pieces = (width + piece - 1) / piece;
-  const auto* row = rows.as<std::int32_t>();
-  const auto* start = starts.present() ? starts.as<std::int32_t>() : nullptr;
+  const std::int64_t length = x.records.dims[1];
+  const std::int64_t crop = y.dims[1];
+  const std::int64_t leads = y.dims[2];
+  const std::int64_t width = crop * leads;
+  const auto* samples = x.records.as<std::int16_t>();
+  const auto* rows = x.rows.as<std::int32_t>();
+  const auto* keys = x.keys.present() ? x.keys.as<std::int32_t>() : rows;
+  const auto* partners = x.partners.present() ? x.partners.as<std::int32_t>() : nullptr;
+  const bool augments = spec.augment.changes_signal() || partners != nullptr;
+  const std::int64_t centre = (length - crop) / 2 * leads;
   const auto missing = static_cast<float>(spec.missing);
+  const PlainGather plain(x, leads, *blocks_);
+  // Records are cut into pieces where nothing is decided for a whole record.
+  const std::int64_t piece =
+      augments ? width
+               : plain.period() * std::max<std::int64_t>(1, parallel_grain / plain.period());
+  const std::int64_t pieces = (width + piece - 1) / piece;
   parallel_rows(
       y.dims[0] * pieces, std::min(width, piece), [&](std::int64_t begin, std::int64_t end) {
+        std::optional<RecordAugmenter> augmenter;
+        if (augments) augmenter.emplace(spec, x, crop, *blocks_);
         for (std::int64_t item = begin; item < end; ++item) {
           const std::int64_t n = item / pieces;
           const std::int64_t first = item % pieces * piece;
-          const std::int64_t sample = row[n] * records.dims[1] + (start != nullptr ? start[n] : 0);
-          convert_samples(samples + sample * leads + first, pattern.data(), pattern.data() + period,
-                          period, missing, std::min(piece, width - first),
-                          floats(y) + n * width + first);
+          const std::int16_t* record = samples + rows[n] * length * leads;
+          float* to = floats(y) + n * width + first;
+          if (augmenter && keys[n] >= spec.augment.first_key) {
+            RecordToAugment one{static_cast<std::uint32_t>(keys[n]), record};
+            if (partners != nullptr) {
+              one.partner = samples + partners[n] * length * leads;
+              one.share = floats(x.shares)[n];
+            }
+            augmenter->write(one, to);
+          } else {
+            plain.write(record + centre + first, missing, std::min(piece, width - first), to);
+          }
         }
       });
 }

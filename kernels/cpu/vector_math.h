@@ -1,7 +1,8 @@
-// exp, tanh, log1p and the normal distribution for float32, written without branches so that the
-// compiler vectorises the loops that call them. Relative errors are at most about 3e-7 (measured in
-// tests/kernels/cpu_ops_test.cpp). NaN in gives NaN out. The polynomials were fitted for this
-// file by iteratively reweighted least squares in relative error (Lawson's algorithm).
+// exp, tanh, logarithms, sine and cosine, and the normal distribution for float32, written without
+// branches so that the compiler vectorises the loops that call them. Relative errors are at most
+// about 3e-7 (measured in tests/kernels/cpu_ops_test.cpp). NaN in gives NaN out. The polynomials
+// were fitted for this file by iteratively reweighted least squares in relative error (Lawson's
+// algorithm).
 #pragma once
 
 #include <bit>
@@ -87,6 +88,47 @@ inline Normal normal(float x) {
   q = q * t + 0.1396213F;
   const float tail = e * (q * t);
   return {x > 0.0F ? 1.0F - tail : tail, 0.398942280F * e};
+}
+
+// log(x) for x in (0, 1], no subnormals: x = 2^n m with m in [sqrt(1/2), sqrt(2)), and 2 artanh((m
+// - 1) / (m + 1)) for log m.
+inline float log_unit(float x) {
+  const auto bits = std::bit_cast<std::int32_t>(x);
+  const std::int32_t n = (bits - 0x3f3504f3) >> 23;
+  const float m = std::bit_cast<float>(bits - n * (1 << 23));
+  const float s = (m - 1.0F) / (m + 1.0F);
+  const float square = s * s;
+  float p = 0.2987099F;
+  p = p * square + 0.39977571F;
+  p = p * square + 0.66666776F;
+  return static_cast<float>(n) * 0.69314718F + (s + s + s * (square * p));
+}
+
+// Sine and cosine of 2 pi turns / 2^32. The angle is folded by half a turn into [-1/4, 1/4) turns
+// in integers, which costs no accuracy however large it is.
+struct SineCosine {
+  float sine;
+  float cosine;
+};
+inline SineCosine sine_cosine(std::uint32_t turns) {
+  const std::int32_t folded = static_cast<std::int32_t>(turns << 1) >> 1;
+  const std::uint32_t sign = turns - static_cast<std::uint32_t>(folded);  // 0 or half a turn
+  const float x = static_cast<float>(folded) * 0x1p-32F;
+  const float square = x * x;
+  float s = 39.710945F;
+  s = s * square - 76.574997F;
+  s = s * square + 81.602234F;
+  s = s * square - 41.341679F;
+  s = s * square + 6.2831855F;
+  float c = 56.242428F;
+  c = c * square - 85.240334F;
+  c = c * square + 64.934593F;
+  c = c * square - 19.739172F;
+  c = c * square + 0.99999994F;
+  const auto flip = [sign](float value) {
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ sign);
+  };
+  return {flip(s * x), flip(c)};
 }
 
 }  // namespace cardiograd::vector_math

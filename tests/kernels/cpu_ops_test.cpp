@@ -5,6 +5,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <limits>
+#include <numbers>
 #include <omp.h>
 #include <string>
 #include <vector>
@@ -341,6 +342,30 @@ TEST(VectorMath, relative_errors) {
   EXPECT_LT(greatest_error(-12.0F, -1.0F, cdf, exact_cdf), 5e-6);
 }
 
+TEST(VectorMath, the_logarithm_of_uniform_draws) {
+  const auto exact = [](double x) { return std::log(x); };
+  EXPECT_LT(greatest_error(0x1p-24F, 1.0F, vector_math::log_unit, exact), 3e-7);
+  EXPECT_LT(greatest_error(0.999F, 1.0F, vector_math::log_unit, exact), 3e-7);
+  EXPECT_EQ(vector_math::log_unit(1.0F), 0.0F);
+}
+
+TEST(VectorMath, sine_and_cosine_of_whole_turns) {
+  constexpr std::uint32_t quarter = 1U << 30;
+  double worst = 0.0;
+  for (std::uint64_t turns = 0; turns < 1ULL << 32; turns += 65521) {
+    const auto word = static_cast<std::uint32_t>(turns);
+    const double angle = 2.0 * std::numbers::pi * 0x1p-32 * static_cast<double>(turns);
+    const vector_math::SineCosine found = vector_math::sine_cosine(word);
+    worst = std::max(worst, std::abs(static_cast<double>(found.sine) - std::sin(angle)));
+    worst = std::max(worst, std::abs(static_cast<double>(found.cosine) - std::cos(angle)));
+  }
+  EXPECT_LT(worst, 3e-7);
+  EXPECT_EQ(vector_math::sine_cosine(0).sine, 0.0F);
+  EXPECT_NEAR(vector_math::sine_cosine(quarter).sine, 1.0F, 3e-7F);
+  EXPECT_NEAR(vector_math::sine_cosine(2 * quarter).cosine, -1.0F, 3e-7F);
+  EXPECT_NEAR(vector_math::sine_cosine(3 * quarter).sine, -1.0F, 3e-7F);
+}
+
 TEST(VectorMath, the_ends_of_exp) {
   EXPECT_EQ(vector_math::exp(0.0F), 1.0F);
   EXPECT_EQ(vector_math::exp(infinity), infinity);
@@ -422,26 +447,36 @@ TEST_F(CpuOps, shapes_that_do_not_fit_are_named) {
             "permute: axes must name each axis of shape [2, 3] once");
 }
 
-TEST_F(CpuOps, gather_names_the_row_or_start_that_is_out_of_range) {
+TEST_F(CpuOps, gather_names_the_operand_that_is_wrong) {
   Array<std::int16_t> records({3, 10, 2}, std::int16_t{4});
-  records[1] = -32768;
+  records[2] = -32768;
   Floats scale({2}, 0.5F), shift({2}, {1.0F, 2.0F}), y({2, 8, 2});
-  Ints rows({2}, {0, 2}), starts({2}, {0, 2});
-  const auto gather = [&] {
-    cpu_->gather_records({-5.0}, records.view(), rows.view(), starts.view(), scale.view(),
-                         shift.view(), y.view());
-  };
-  gather();
-  EXPECT_EQ(y[0], 3.0F);
-  EXPECT_EQ(y[1], -5.0F);
-  EXPECT_EQ(y[3], 4.0F);
-  starts[1] = 3;
-  EXPECT_EQ(
-      message_of<ShapeError>(gather),
-      "gather_records: starts[1] = 3 leaves fewer than 8 samples in records of shape [3, 10, 2]");
+  Ints rows({2}, {0, 2}), partners({2}, {1, -1});
+  GatherSpec spec{-5.0, {}};
+  GatherOperands x{records.view(), rows.view(), scale.view(), shift.view(), {}, {}, {}, {}};
+  const auto gather = [&] { cpu_->gather_records(spec, x, y.view()); };
+  gather();  // the centre crop begins at sample 1
+  EXPECT_EQ(y[0], -5.0F);
+  EXPECT_EQ(y[1], 4.0F);
+  EXPECT_EQ(y[2], 3.0F);
+  x.partners = partners.view();
+  x.shares = scale.view();
+  EXPECT_EQ(message_of<ShapeError>(gather),
+            "gather_records: partners[1] = -1 does not exist in records of shape [3, 10, 2]");
   rows[1] = 3;
   EXPECT_EQ(message_of<ShapeError>(gather),
             "gather_records: rows[1] = 3 does not exist in records of shape [3, 10, 2]");
+  rows[1] = partners[1] = 0;
+  spec.augment.hum = 0.5;
+  EXPECT_EQ(message_of<ShapeError>(gather),
+            "gather_records: wander and hum need the gain of each lead");
+  spec.augment.hum = 1.5;
+  x.gain = scale.view();
+  EXPECT_EQ(message_of<ShapeError>(gather),
+            "gather_records: a probability lies in [0, 1], got 1.500000");
+  spec.augment.hum = 0.0;
+  spec.augment.mask_shortest = 19;
+  EXPECT_EQ(message_of<ShapeError>(gather), "gather_records: masks of 19 to 18 samples");
 }
 
 }  // namespace

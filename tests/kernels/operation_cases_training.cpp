@@ -1,4 +1,4 @@
-// Cases of the loss, the gradient norm, the optimizers and the gathering of records.
+// Cases of the loss, the gradient norm and the optimizers.
 #include <limits>
 
 #include "tests/kernels/operation_cases.h"
@@ -85,46 +85,6 @@ OperationCase optimizer_case(const std::string& name, const OptimizerSpec& spec,
   return each;
 }
 
-struct Gathering {
-  Dims records;
-  Dims y;
-  bool starts = false;
-  double missing = 0.0;
-};
-
-OperationCase gather_case(const Gathering& shape) {
-  OperationCase each{shape.y.to_string() + " of " + shape.records.to_string() +
-                         (shape.starts ? " cropped" : "") + " missing " +
-                         std::to_string(shape.missing),
-                     {},
-                     [=](Backend& backend, const BoundOperands& o) {
-                       backend.gather_records({shape.missing}, o["records"], o["rows"],
-                                              o.optional("starts"), o["scale"], o["shift"], o["y"]);
-                     }};
-  // Every 7th sample or so is missing; the ends of the range are there.
-  const Values samples = [](std::int64_t count, std::uint64_t seed) {
-    std::vector<double> values = whole(-32767, 32767)(count, seed);
-    for (std::size_t i = 0; i < values.size(); i += 7) values[i] = -32768.0;
-    return values;
-  };
-  each.add({"records", Role::input, DType::i16, shape.records, samples});
-  each.add({"rows",
-            Role::input,
-            DType::i32,
-            {shape.y[0]},
-            whole(0, static_cast<int>(shape.records[0]) - 1)});
-  if (shape.starts) {
-    each.add({"starts",
-              Role::input,
-              DType::i32,
-              {shape.y[0]},
-              whole(0, static_cast<int>(shape.records[1] - shape.y[1]))});
-  }
-  each.add({"scale", Role::input, DType::f32, {shape.y[2]}, uniform(0.0005, 0.002)});
-  each.add({"shift", Role::input, DType::f32, {shape.y[2]}, uniform(-0.5, 0.5)});
-  return each.output("y", shape.y);
-}
-
 }  // namespace
 
 std::vector<OperationCase> bce_with_logits_cases() {
@@ -180,22 +140,6 @@ std::vector<OperationCase> optimizer_step_cases() {
     cases.push_back(optimizer_case(name, spec, 1, 1, false));
     cases.push_back(optimizer_case(name, spec, 1, 0, false));
     cases.push_back(optimizer_case(name, spec, 3, 70001, true));
-  }
-  return cases;
-}
-
-std::vector<OperationCase> gather_records_cases() {
-  std::vector<OperationCase> cases;
-  for (const Gathering& shape : std::vector<Gathering>{{{5, 40, 12}, {3, 40, 12}, false, 0.0},
-                                                       {{5, 40, 12}, {9, 17, 12}, true, 0.0},
-                                                       {{5, 40, 12}, {4, 17, 12}, false, -1.5},
-                                                       {{1, 1, 1}, {1, 1, 1}, false, 0.0},
-                                                       {{1, 33, 3}, {2, 7, 3}, true, 2.0},
-                                                       {{5, 40, 12}, {0, 40, 12}, false, 0.0},
-                                                       {{5, 40, 12}, {3, 0, 12}, true, 0.0},
-                                                       {{3, 1000, 12}, {2, 1000, 12}, false, 0.0},
-                                                       {{4, 65, 17}, {5, 64, 17}, true, 0.0}}) {
-    cases.push_back(gather_case(shape));
   }
   return cases;
 }
