@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "data/wfdb.h"
@@ -99,6 +100,15 @@ std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds)
     }
   }
   return examples;
+}
+
+std::int32_t ExampleSource::copy_of(std::int32_t example, std::int64_t copy) const {
+  constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();
+  if ((copy + 1) * dataset_->records() > limit) {
+    throw InputError("copy " + std::to_string(copy) + " of one of " +
+                     std::to_string(dataset_->records()) + " records is one too many");
+  }
+  return static_cast<std::int32_t>(example + copy * size());
 }
 
 std::vector<std::int32_t> ExampleSource::records_of(std::span<const std::int32_t> examples) const {

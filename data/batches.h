@@ -64,7 +64,9 @@ class ExampleSource {
   // Examples whose record lies in one of the folds, ascending.
   std::vector<std::int32_t> examples_in(std::span<const int> folds) const;
   std::vector<std::int32_t> records_of(std::span<const std::int32_t> examples) const;
-  // Copies count like their originals here and in targets().
+  // The number of copy 1, 2 ... of an example. Copies count like their originals in records_of()
+  // and targets(). Throws InputError where the numbers do not fit into 31 bits.
+  std::int32_t copy_of(std::int32_t example, std::int64_t copy) const;
   std::int64_t size() const { return static_cast<std::int64_t>(targets_.records.size()); }
   std::int64_t length() const;  // samples of a signal
   std::int64_t classes() const { return classes_; }

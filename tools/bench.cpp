@@ -1,4 +1,5 @@
-// cardiograd bench: training steps a second, and the share of this CPU's arithmetic peak.
+// cardiograd bench: training steps a second, and the share of this CPU's arithmetic peak; or the
+// cost of augmented batches.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include "nn/ops.h"
 #include "nn/optimizer.h"
 #include "nn/random.h"
+#include "tools/bench_augment.h"
 #include "tools/verbs.h"
 
 namespace cardiograd {
@@ -29,6 +31,7 @@ struct BenchOptions {
   int steps = 10;
   int rounds = 5;
   bool json = false;
+  bool augment = false;
 };
 
 // A model, its optimizer (RMSprop, the seed's) and one batch of random records.
@@ -77,6 +80,11 @@ double median(std::vector<double> values) {
 
 void bench(const BenchOptions& options) {
   if (options.threads > 0) limit_threads(options.threads);
+  if (options.augment) {
+    bench_augment({options.device, options.batch, options.model.length, options.steps,
+                   options.rounds, options.json});
+    return;
+  }
   const int threads = thread_limit();
   const std::shared_ptr<Backend> backend = make_backend(options.device);
   BenchStep step(backend, options);
@@ -145,6 +153,8 @@ void add_bench(CLI::App& app) {
   verb->add_option("--rounds", options->rounds, "Rounds; the median counts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  verb->add_flag("--augment", options->augment,
+                 "Time the making of augmented batches instead of a model");
   verb->add_flag("--json", options->json, "Print one JSON object and nothing else");
   verb->callback([options] { bench(*options); });
 }

@@ -44,6 +44,7 @@ json to_json(const TrainingState& state) {
             {"note_size", state.model.note_size},
             {"dropout", state.model.dropout},
             {"batch_norm", state.model.batch_norm}}},
+          {"pos_weight", state.pos_weight},
           {"denoise", state.denoise ? json(state.denoise->to_string()) : json()},
           {"standardisation",
            {{"mean", state.standardisation.mean}, {"std", state.standardisation.std}}}};
@@ -74,6 +75,10 @@ TrainingState from_json(const json& value) {
   model.at("batch_norm").get_to(state.model.batch_norm);
   if (const json& denoise = value.at("denoise"); !denoise.is_null()) {
     state.denoise = parse_denoise(denoise.get<std::string>(), "denoise");
+  }
+  value.at("pos_weight").get_to(state.pos_weight);
+  if (!state.pos_weight.empty() && state.pos_weight.size() != state.classes.size()) {
+    throw InputError("pos_weight does not list one number a class or none");
   }
   const json& standardisation = value.at("standardisation");
   standardisation.at("mean").get_to(state.standardisation.mean);

@@ -28,6 +28,7 @@ struct TrainingState {
   std::vector<std::string> classes;  // in the order of the logits
   ModelOptions model;
   Standardisation standardisation;
+  std::vector<float> pos_weight;       // of each class in the loss; empty: 1
   std::optional<DenoiseSpec> denoise;  // what the records went through before
   // Weights behind the hashed notes (NoteEmbedder), so that a text can be embedded without the
   // packed file; empty where the model read other notes or none. In notes.safetensors.

@@ -199,6 +199,14 @@ void check_together(const RunConfig& config, const std::string& file) {
   need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
   need(config.device != "cpu" || config.precision == "fp32",
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
+  const RunConfig::Augment& augment = config.augment;
+  need(augment.mask_shortest <= augment.mask_longest,
+       "augment.mask_shortest must not exceed augment.mask_longest");
+  need(augment.amplitude_low <= augment.amplitude_high,
+       "augment.amplitude_low must not exceed augment.amplitude_high");
+  need(augment.hum_hz == 50 || augment.hum_hz == 60, "augment.hum_hz must be 50 or 60");
+  need(!augment.only_copies || !augment.copies_of.empty(),
+       "augment.only_copies needs augment.copies_of: name the class to copy");
   for (std::int64_t fold : config.data.train_folds) {
     for (const Integers* others : {&config.data.valid_folds, &config.data.test_folds}) {
       need(std::find(others->begin(), others->end(), fold) == others->end(),
@@ -230,6 +238,10 @@ std::string toml_text(const ConfigSlot& slot) {
 
 bool RunConfig::reads(const std::string& input) const {
   return std::find(data.inputs.begin(), data.inputs.end(), input) != data.inputs.end();
+}
+
+std::int64_t RunConfig::samples_in(double seconds) const {
+  return std::llround(seconds * static_cast<double>(data.rate));
 }
 
 RunConfig read_config(const std::filesystem::path& path, const Strings& overrides) {

@@ -2,6 +2,16 @@
 
 namespace cardiograd {
 
+namespace {
+
+std::vector<ConfigField> joined(std::vector<ConfigField> first,
+                                const std::vector<ConfigField>& last) {
+  first.insert(first.end(), last.begin(), last.end());
+  return first;
+}
+
+}  // namespace
+
 const std::vector<ConfigField>& config_fields() {
   constexpr double unlimited = std::numeric_limits<double>::infinity();
   using C = RunConfig;
@@ -61,6 +71,9 @@ const std::vector<ConfigField>& config_fields() {
       {"data.notes",
        "embeddings: a folder of ECG_ID.pt, a .safetensors or an .npy file; \"\": the packed file's",
        [](C& c) -> Slot { return &c.data.notes; }},
+      {"data.undersample",
+       "class: training records of it alone are drawn down to the most common other class's count",
+       [](C& c) -> Slot { return &c.data.undersample; }},
       {"model.name", "see trainer models", [](C& c) -> Slot { return &c.model.name; }},
       {"model.dropout", "probability", [](C& c) -> Slot { return &c.model.dropout; }, {}, 0, 1},
       {"model.batch_norm", "BatchNorm behind each convolution",
@@ -141,7 +154,8 @@ const std::vector<ConfigField>& config_fields() {
        1,
        unlimited},
   };
-  return table;
+  static const std::vector<ConfigField> all = joined(table, augment_fields());
+  return all;
 }
 
 }  // namespace cardiograd

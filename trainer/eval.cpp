@@ -92,7 +92,9 @@ EvalResult evaluate_run(const EvalOptions& options) {
       examples_of(session, config.data.test_folds, options.fold ? "--fold" : "data.test_folds");
   Progress progress(options.quiet);
   const Outcome outcome =
-      run_model(session, examples, config.train.batch_size, {}, progress, "evaluating");
+      run_model(session, examples, config.train.batch_size,
+                class_weights(session, state ? state->pos_weight : std::vector<float>()), progress,
+                "evaluating");
   EvalResult result{evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, {}};
   if (state) result.epoch = state->epoch;
   return result;

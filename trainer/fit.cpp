@@ -17,6 +17,7 @@
 #include "trainer/report.h"
 #include "trainer/run_folder.h"
 #include "trainer/session.h"
+#include "trainer/training_set.h"
 
 namespace cardiograd {
 
@@ -52,7 +53,7 @@ class Run {
   Run(const RunConfig& config, bool quiet)
       : config_(config),
         session_(open_initialised(config)),
-        train_(examples_of(session_, config.data.train_folds, "data.train_folds")),
+        training_(open_training_set(session_, config)),
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
         folder_(config.run.dir),
@@ -61,10 +62,13 @@ class Run {
         optimizer_(optimizer_spec(config.train), parameters_) {
     if (config.data.standardize == "lead" && config.reads("signal")) {
       state_.standardisation =
-          lead_statistics(*session_.dataset, session_.source->records_of(train_));
+          lead_statistics(*session_.dataset, session_.source->records_of(training_.originals));
       session_.source->set_standardisation(state_.standardisation);
     }
-    if (config.train.pos_weight == "balanced") pos_weight_ = balanced_weights();
+    if (config.train.pos_weight == "balanced") {
+      state_.pos_weight = balanced_weights();
+      pos_weight_ = class_weights(session_, state_.pos_weight);
+    }
     state_.seed = config.train.seed;
     state_.task = session_.task.name;
     state_.classes = session_.task.classes;
@@ -75,7 +79,7 @@ class Run {
       state_.note_idf.assign(idf.begin(), idf.end());
     }
     curves_.steps_per_epoch = static_cast<std::int64_t>(
-        (train_.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
+        (training_.examples.size() + static_cast<std::size_t>(config.train.batch_size) - 1) /
         static_cast<std::size_t>(config.train.batch_size));
     write_file(folder_.path() / "config.toml", to_toml(config));
   }
@@ -91,26 +95,32 @@ class Run {
 
  private:
   void announce() {
-    progress_.finish(config_.model.name + " on " + join(config_.data.inputs, " and ") + ": " +
-                     std::to_string(session_.model->parameter_count()) + " parameters, " +
-                     config_.data.task + " (" + std::to_string(session_.task.classes.size()) +
-                     " classes), " + std::to_string(train_.size()) + " records to train on, " +
-                     std::to_string(valid_.size()) + " to validate, " +
-                     std::to_string(test_.size()) + " to test, " +
-                     std::to_string(session_.source->dropped()) + " without a label, on " +
-                     session_.backend->name());
+    const std::string augmentation = describe_augmentation(config_.augment);
+    progress_.finish(
+        config_.model.name + " on " + join(config_.data.inputs, " and ") + ": " +
+        std::to_string(session_.model->parameter_count()) + " parameters, " + config_.data.task +
+        " (" + std::to_string(session_.task.classes.size()) + " classes), " +
+        std::to_string(training_.examples.size()) + " records to train on, " +
+        std::to_string(valid_.size()) + " to validate, " + std::to_string(test_.size()) +
+        " to test, " + std::to_string(session_.source->dropped()) + " without a label, on " +
+        session_.backend->name() + (augmentation.empty() ? "" : ", augmented: " + augmentation));
     const NoteMatrix* notes = session_.source->notes();
     if (notes != nullptr && notes->missing() > 0) {
       progress_.finish(std::to_string(notes->missing()) + " of " +
                        std::to_string(notes->records()) +
                        " records have no note: zero vectors stand for them");
     }
+    for (const std::string& remark : training_.remarks) progress_.finish(remark);
     folder_.log({{"event", "start"},
                  {"model", config_.model.name},
                  {"inputs", config_.data.inputs},
                  {"parameters", session_.model->parameter_count()},
                  {"device", session_.backend->name()},
-                 {"train_records", train_.size()},
+                 {"train_records", training_.examples.size()},
+                 {"train_copies", training_.examples.size() - training_.originals.size()},
+                 {"augmentation", augmentation},
+                 {"balancing", training_.remarks},
+                 {"pos_weight", state_.pos_weight},
                  {"valid_records", valid_.size()},
                  {"test_records", test_.size()},
                  {"dropped_records", session_.source->dropped()},
@@ -118,30 +128,31 @@ class Run {
   }
 
   // PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
-  Tensor balanced_weights() const {
+  std::vector<float> balanced_weights() const {
     const auto classes = static_cast<std::size_t>(session_.source->classes());
     std::vector<double> positives(classes, 0.0);
-    for (std::int32_t example : train_) {
+    for (std::int32_t example : training_.examples) {
       const std::span<const float> row = session_.source->targets(example);
       for (std::size_t c = 0; c < classes; ++c) positives[c] += double{row[c]};
     }
     std::vector<float> weights;
     for (double count : positives) {
-      const double negatives = static_cast<double>(train_.size()) - count;
+      const double negatives = static_cast<double>(training_.examples.size()) - count;
       weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
     }
-    return Tensor::from_host<float>(session_.backend, {session_.source->classes()}, DType::f32,
-                                    weights);
+    return weights;
   }
 
   void train_epoch(std::int64_t epoch) {
     session_.model->train();
     progress_.begin("epoch " + std::to_string(epoch) + "/" + std::to_string(config_.train.epochs),
-                    static_cast<std::int64_t>(train_.size()));
+                    static_cast<std::int64_t>(training_.examples.size()));
     const Clock::time_point begun = Clock::now();
     const auto seed = static_cast<std::uint64_t>(config_.train.seed);
-    BatchLoader loader(*session_.source, shuffled(train_, seed, static_cast<std::uint32_t>(epoch)),
-                       config_.train.batch_size);
+    training_.augmentation.spec.epoch = static_cast<std::uint32_t>(epoch);
+    BatchLoader loader(*session_.source,
+                       shuffled(training_.examples, seed, static_cast<std::uint32_t>(epoch)),
+                       config_.train.batch_size, training_.augmentation);
     double sum = 0.0;
     std::int64_t done = 0;
     for (Batch batch; loader.next(batch);) {
@@ -180,9 +191,9 @@ class Run {
 
   [[noreturn]] void stop_diverged(const Batch& batch, std::int64_t epoch, double value) const {
     std::string ids;
-    for (std::int32_t record : batch.records.to_vector<std::int32_t>()) {
-      ids += (ids.empty() ? "" : " ") +
-             std::to_string(session_.dataset->ecg_id()[static_cast<std::size_t>(record)]);
+    for (std::int32_t key : batch.records.to_vector<std::int32_t>()) {
+      const auto record = static_cast<std::size_t>(key % session_.dataset->records());
+      ids += (ids.empty() ? "" : " ") + std::to_string(session_.dataset->ecg_id()[record]);
     }
     throw Error(diverged("loss", epoch, value) + "; the batch's ecg_ids were " + ids);
   }
@@ -209,7 +220,7 @@ class Run {
     }
     curves_.validation_loss.push_back(outcome.loss);
     curves_.validation_auroc.push_back(state_.valid_auroc);
-    const double rate = static_cast<double>(train_.size()) / train_seconds_;
+    const double rate = static_cast<double>(training_.examples.size()) / train_seconds_;
     json auroc = metrics.macro_auroc ? json(*metrics.macro_auroc) : json();
     folder_.log({{"event", "epoch"},
                  {"epoch", epoch},
@@ -248,7 +259,8 @@ class Run {
 
   RunConfig config_;
   Session session_;
-  std::vector<std::int32_t> train_, valid_, test_;
+  TrainingSet training_;
+  std::vector<std::int32_t> valid_, test_;
   RunFolder folder_;
   Progress progress_;
   FlatParameters parameters_;

@@ -25,6 +25,17 @@ void check_inputs(const RunConfig& config, const ModelEntry& entry) {
   }
 }
 
+// Samples of a record that the model sees.
+std::int64_t visible_samples(const RunConfig& config, const PackedDataset& dataset) {
+  if (config.augment.crop <= 0.0) return dataset.length();
+  const std::int64_t crop = config.samples_in(config.augment.crop);
+  if (crop < 1 || crop > dataset.length()) {
+    throw InputError("augment.crop is " + std::to_string(crop) + " samples, but the records of " +
+                     config.data.path + " have " + std::to_string(dataset.length()));
+  }
+  return crop;
+}
+
 }  // namespace
 
 Session open_data(const RunConfig& config) {
@@ -46,7 +57,11 @@ Session open_data(const RunConfig& config) {
   }
   session.source = std::make_unique<ExampleSource>(
       session.dataset, session.task,
-      ExampleSource::Options{config.reads("signal"), config.reads("notes"), {}, notes},
+      ExampleSource::Options{.signal = config.reads("signal"),
+                             .notes = config.reads("notes"),
+                             .standardisation = {},
+                             .note_matrix = notes,
+                             .length = visible_samples(config, *session.dataset)},
       session.backend);
   return session;
 }
@@ -57,7 +72,7 @@ Session open_session(const RunConfig& config) {
   Session session = open_data(config);
   session.options.name = config.model.name;
   session.options.classes = session.source->classes();
-  session.options.length = session.dataset->length();
+  session.options.length = session.source->length();
   if (session.source->notes()) session.options.note_size = session.source->notes()->size();
   session.options.dropout = config.model.dropout;
   session.options.batch_norm = config.model.batch_norm;
@@ -87,6 +102,12 @@ std::vector<std::int32_t> examples_of(const Session& session,
 Predictions Outcome::predictions(const LabelTask& task) const {
   return {static_cast<std::int64_t>(targets.size() / task.classes.size()), task.classes, targets,
           scores};
+}
+
+Tensor class_weights(const Session& session, const std::vector<float>& weights) {
+  if (weights.empty()) return {};
+  return Tensor::from_host<float>(session.backend, {session.source->classes()}, DType::f32,
+                                  weights);
 }
 
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,

@@ -51,6 +51,9 @@ struct Outcome {
   Predictions predictions(const LabelTask& task) const;
 };
 
+// The weights of a class's positives in the loss, on the device; undefined where there are none.
+Tensor class_weights(const Session& session, const std::vector<float>& weights);
+
 // Puts the model into evaluation mode. pos_weight as in training, may be undefined.
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
                   std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,

@@ -38,11 +38,13 @@ std::string override_error(const std::string& text) {
 // Every value another than its default.
 RunConfig unusual() {
   RunConfig c;
-  c.data = {"a \"b\"\\\n\té #", 500, "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
-            "notes/x.npy"};
+  c.data = {"a \"b\"\\\n\té #", 500,  "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
+            "notes/x.npy",      "HYP"};
   c.model = {"mmcnn_sum", 0.1 + 0.2, true};
   c.train = {7,   33,         "adamw",       1.0 / 3e7,  1e-300, 0.9,
              1.5, "balanced", "valid_auroc", 4294967295, "a.pt"};
+  c.augment = {0.01, 0.3, 0.2, 0.1, 0.2, 0.4, 0.5, 1.5, 0.6,   0.7,
+               0.8,  0.9, 60,  0.1, 2.5, 0.3, 1.5, 0.4, "HYP", true};
   c.run = {"dir/with space", false, 10};
   c.device = "cuda:3";
   c.precision = "bf16";
@@ -112,8 +114,8 @@ TEST(Config, AnUnknownKeyIsNamedWithItsLineAndTheNearestKey) {
             ", line 1: unknown key \"\\x1b[31m\"; trainer fit --help-config lists all keys");
   EXPECT_EQ(error(minimal + "[dat]\nrate = 100\n"),
             ", line 6: unknown key \"dat.rate\"; did you mean \"data.rate\"?");
-  EXPECT_EQ(error(minimal + "[augmentation]\n"),
-            ", line 5: unknown key \"augmentation\"; trainer fit --help-config lists all keys");
+  EXPECT_EQ(error(minimal + "[zzz]\n"),
+            ", line 5: unknown key \"zzz\"; trainer fit --help-config lists all keys");
   EXPECT_EQ(error("run = 3"),
             ", line 1: unknown key \"run\"; trainer fit --help-config lists all keys");
 }
@@ -153,6 +155,7 @@ TEST(Config, EachValueOutOfRangeIsRefused) {
             ", line 6: train.seed must be at most 4294967295, not 4294967296");
   EXPECT_EQ(error("[data]\ntrain_folds = [1, 11]"),
             ", line 2: data.train_folds must be at most 10, not 11");
+  EXPECT_EQ(error("[augment]\nmask = 1.5"), ", line 2: augment.mask must be at most 1, not 1.5");
   EXPECT_EQ(error("[model]\ndropout = 1.5"), ", line 2: model.dropout must be at most 1, not 1.5");
 }
 
@@ -213,6 +216,13 @@ TEST(Config, ValuesThatDoNotFitTogetherAreRefused) {
   EXPECT_EQ(error(minimal, {"data.train_folds=[1, 9]"}),
             ": fold 9 is both trained on and evaluated");
   EXPECT_EQ(error(minimal, {"data.test_folds=[8]"}), ": fold 8 is both trained on and evaluated");
+  EXPECT_EQ(error(minimal, {"augment.mask_shortest=0.2"}),
+            ": augment.mask_shortest must not exceed augment.mask_longest");
+  EXPECT_EQ(error(minimal, {"augment.amplitude_low=2"}),
+            ": augment.amplitude_low must not exceed augment.amplitude_high");
+  EXPECT_EQ(error(minimal, {"augment.hum_hz=55"}), ": augment.hum_hz must be 50 or 60");
+  EXPECT_EQ(error(minimal, {"augment.only_copies=true"}),
+            ": augment.only_copies needs augment.copies_of: name the class to copy");
 }
 
 TEST(Config, WhatIsNotTomlIsNamedWithItsLine) {
