@@ -66,7 +66,7 @@ def torch_cost(dataset, batch, workers, batches):
 
 def cardiograd_costs(program, arguments):
     command = [program, "bench", "--augment", "--batch", str(arguments.batch), "--threads",
-               str(arguments.threads), "--steps", str(arguments.batches), "--rounds", "1", "--json"]
+               str(arguments.threads), "--steps", str(10 * arguments.batches), "--rounds", "1", "--json"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(output)["us_per_record"]
 
