@@ -207,9 +207,7 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples,
     spec.augment.first_key = static_cast<std::int32_t>(dataset_->records());
   }
   values.clear();
-  const auto note_of = [&](auto, std::int32_t record) {
-    return options_.note_matrix->row(record);
-  };
+  const auto note_of = [&](auto, std::int32_t record) { return options_.note_matrix->row(record); };
   for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
     const std::int64_t count = std::min(records_between_releases, batch.size - first);
     const auto some = [&](const Tensor& tensor) {

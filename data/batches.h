@@ -54,8 +54,8 @@ class ExampleSource {
     bool signal = true;
     bool notes = false;
     Standardisation standardisation;
-    std::int64_t length = 0;  // samples of the centre crop (augmented: a random one); 0: all
     std::shared_ptr<const NoteMatrix> note_matrix{};  // null: the packed file's own notes
+    std::int64_t length = 0;  // samples of the centre crop (augmented: a random one); 0: all
   };
   // Throws InputError where notes are asked for and there are none.
   ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,

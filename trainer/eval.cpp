@@ -93,7 +93,7 @@ EvalResult evaluate_run(const EvalOptions& options) {
   Progress progress(options.quiet);
   const Outcome outcome =
       run_model(session, examples, config.train.batch_size,
-                class_weights(session, state ? state->pos_weight : std::vector<float>{}), progress,
+                class_weights(session, state ? state->pos_weight : std::vector<float>()), progress,
                 "evaluating");
   EvalResult result{evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, {}};
   if (state) result.epoch = state->epoch;

@@ -101,13 +101,13 @@ class Run {
         std::to_string(valid_.size()) + " to validate, " + std::to_string(test_.size()) +
         " to test, " + std::to_string(session_.source->dropped()) + " without a label, on " +
         session_.backend->name() + (augmentation.empty() ? "" : ", augmented: " + augmentation));
-    for (const std::string& remark : training_.remarks) progress_.finish(remark);
     const NoteMatrix* notes = session_.source->notes();
     if (notes != nullptr && notes->missing() > 0) {
       progress_.finish(std::to_string(notes->missing()) + " of " +
                        std::to_string(notes->records()) +
                        " records have no note: zero vectors stand for them");
     }
+    for (const std::string& remark : training_.remarks) progress_.finish(remark);
     folder_.log({{"event", "start"},
                  {"model", config_.model.name},
                  {"inputs", config_.data.inputs},

@@ -60,8 +60,8 @@ Session open_data(const RunConfig& config) {
       ExampleSource::Options{.signal = config.reads("signal"),
                              .notes = config.reads("notes"),
                              .standardisation = {},
-                             .length = visible_samples(config, *session.dataset),
-                             .note_matrix = notes},
+                             .note_matrix = notes,
+                             .length = visible_samples(config, *session.dataset)},
       session.backend);
   return session;
 }

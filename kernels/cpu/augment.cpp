@@ -15,8 +15,12 @@ namespace {
 
 // What a chunk's floats are used for, one row of `chunk` floats each.
 enum Slot : std::int64_t { scale, shift, partner_scale, partner_shift, deviation, extra, slots };
-// And its sums: of samples, of their squares, and how many are missing.
-enum Sum : std::int64_t { sum, squares, missing_count, sums };
+
+// What is added up for the deviations of the leads, in patterns of sum_rows samples. The squares'
+// lower and upper halves apart: whole numbers of 32 bits, exact in any order for most_noise_samples
+// samples.
+enum Sum : std::int64_t { sum, low_squares, high_squares, missing_count, sums };
+constexpr std::int64_t sum_rows = 16;
 
 // y += x scale + shift, as convert_samples.
 CARDIOGRAD_CLONES
@@ -39,16 +43,22 @@ void add_where_present(const std::int16_t* a, const std::int16_t* b, const float
   }
 }
 
-// Exact, so that no order of summation matters.
 CARDIOGRAD_CLONES
-void add_sums(const std::int16_t* __restrict x, std::int64_t count, std::int64_t* __restrict sum_of,
-              std::int64_t* __restrict squares_of, std::int64_t* __restrict missing_of) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const bool missing = x[i] == missing_sample_code;
-    const std::int32_t value = missing ? 0 : x[i];
-    sum_of[i] += value;
-    squares_of[i] += value * value;
-    missing_of[i] += missing ? 1 : 0;
+void add_sums(const std::int16_t* __restrict x, std::int64_t count, std::int64_t period,
+              std::int32_t* __restrict to) {
+  for (std::int64_t done = 0; done < count; done += period) {
+    const std::int64_t now = std::min(period, count - done);
+    const std::int16_t* from = x + done;
+#pragma omp simd
+    for (std::int64_t i = 0; i < now; ++i) {
+      const bool missing = from[i] == missing_sample_code;
+      const std::int32_t value = missing ? 0 : from[i];
+      const std::int32_t square = value * value;
+      to[i] += value;
+      to[low_squares * period + i] += square & 0xffff;
+      to[high_squares * period + i] += square >> 16;
+      to[missing_count * period + i] += missing ? 1 : 0;
+    }
   }
 }
 
@@ -145,7 +155,7 @@ RecordAugmenter::RecordAugmenter(const GatherSpec& spec, const GatherOperands& x
       chunk_(chunk_rows_ * leads_),
       floats_(blocks, slots * chunk_ + 2 * (chunk_rows_ + leads_)),
       samples_(blocks, 2 * chunk_),
-      sums_(blocks, sums * chunk_),
+      sums_(blocks, sums * sum_rows * leads_),
       leads_plan_(blocks, leads_) {}
 
 template <class Value>
@@ -196,22 +206,20 @@ void RecordAugmenter::plan(const RecordToAugment& record) {
 // Adds weight times the variance of each lead, in squared sample units, to the first elements of
 // the deviations.
 void RecordAugmenter::add_lead_variances(const std::int16_t* samples, double weight) {
-  std::fill_n(sums_.data(), sums * chunk_, 0);
-  const std::int64_t count = crop_ * leads_;
-  for (std::int64_t done = 0; done < count; done += chunk_) {
-    add_sums(samples + done, std::min(chunk_, count - done), sums_.data() + sum * chunk_,
-             sums_.data() + squares * chunk_, sums_.data() + missing_count * chunk_);
-  }
+  const std::int64_t period = sum_rows * leads_;
+  std::fill_n(sums_.data(), sums * period, 0);
+  add_sums(samples, crop_ * leads_, period, sums_.data());
   for (std::int64_t c = 0; c < leads_; ++c) {
     double total[sums] = {};
     for (std::int64_t which = 0; which < sums; ++which) {
-      for (std::int64_t i = c; i < chunk_; i += leads_) {
-        total[which] += static_cast<double>(sums_[which * chunk_ + i]);
+      for (std::int64_t i = c; i < period; i += leads_) {
+        total[which] += static_cast<double>(sums_[which * period + i]);
       }
     }
     const double n = std::max(static_cast<double>(crop_) - total[missing_count], 1.0);
     const double mean = total[sum] / n;
-    const double variance = std::max(total[squares] / n - mean * mean, 0.0);
+    const double squares = total[low_squares] + 0x1p16 * total[high_squares];
+    const double variance = std::max(squares / n - mean * mean, 0.0);
     values(deviation)[c] += static_cast<float>(weight * variance);
   }
 }

@@ -23,6 +23,9 @@ struct RecordToAugment {
   float share = 1.0F;
 };
 
+// The longest crop whose deviations are exact in 32 bits.
+inline constexpr std::int64_t most_noise_samples = 16 * 32768;
+
 // Writes y [crop, leads] of one record, piece by piece in the first cache.
 class RecordAugmenter {
  public:
@@ -51,7 +54,7 @@ class RecordAugmenter {
   std::int64_t chunk_rows_, chunk_;  // a chunk's samples, and its elements
   Scratch<float> floats_;
   Scratch<std::int16_t> samples_;
-  Scratch<std::int64_t> sums_;
+  Scratch<std::int32_t> sums_;
   Scratch<LeadPlan> leads_plan_;
   RecordPlan plan_;
   bool waves_ = false;

@@ -60,6 +60,9 @@ void check_operands(const GatherSpec& spec, const GatherOperands& x, const View&
     require_f32(operation, {x.gain});
     require_vector(operation, x.gain.dims, leads);
   }
+  CG_CHECK(spec.augment.noise == 0.0 || y.dims[1] <= most_noise_samples,
+           "gather_records: noise is for at most " + std::to_string(most_noise_samples) +
+               " samples a record");
   check_spec(spec.augment);
 }
 

@@ -48,6 +48,16 @@ TEST(CommandLine, HelpNamesEveryVerbAndItsOptions) {
   expect_help("trainer", {"models"}, {"cnn", "mmcnn_sum", "mmcnn_cat"});
 }
 
+TEST(CommandLine, BenchTimesAugmentedBatches) {
+  const ProgramResult result =
+      run_program("cardiograd", {"bench", "--augment", "--batch", "3", "--length", "50", "--steps",
+                                 "1", "--rounds", "1", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* set : {"\"none\":", "\"seed\":", "\"all\":"}) {
+    EXPECT_NE(result.out.find(set), std::string::npos) << result.out;
+  }
+}
+
 TEST(CommandLine, VersionsAreOneLine) {
   for (const auto& [program, arguments] : std::vector<std::pair<std::string, Arguments>>{
            {"cardiograd", {"--version"}}, {"cardiograd", {"info"}}, {"trainer", {"--version"}}}) {
