@@ -94,6 +94,20 @@ std::vector<float> read_note(const std::filesystem::path& path) {
   return note;
 }
 
+void NoteRows::add(const std::filesystem::path& path) {
+  const std::vector<float> note = read_note(path);
+  const auto size = static_cast<std::int64_t>(note.size());
+  if (rows_ == 0) {
+    size_ = size;
+    first_ = path;
+  } else if (size != size_) {
+    throw InputError(path.string() + " holds a note of " + std::to_string(size) + " values, but " +
+                     first_.string() + " has " + std::to_string(size_));
+  }
+  values_.insert(values_.end(), note.begin(), note.end());
+  ++rows_;
+}
+
 NoteMatrix NoteMatrix::of(std::shared_ptr<const PackedDataset> dataset) {
   if (!dataset->has_notes()) {
     throw InputError(dataset->path().string() +
@@ -130,28 +144,18 @@ NoteMatrix NoteMatrix::read(const std::filesystem::path& path, const PackedDatas
 NoteMatrix NoteMatrix::read_folder(const std::filesystem::path& path,
                                    const PackedDataset& dataset) {
   NoteMatrix matrix;
-  std::vector<float> values;
-  std::filesystem::path first;
+  NoteRows notes;
   for (const std::int32_t id : dataset.ecg_id()) {
     const std::filesystem::path file = path / (std::to_string(id) + ".pt");
     if (!std::filesystem::exists(file)) {
       matrix.row_of_.push_back(-1);
       continue;
     }
-    const std::vector<float> note = read_note(file);
-    const auto size = static_cast<std::int64_t>(note.size());
-    if (matrix.size_ == 0) {
-      matrix.size_ = size;
-      first = file;
-      values.reserve(note.size() * dataset.ecg_id().size());
-    } else if (size != matrix.size_) {
-      throw InputError(file.string() + " holds a note of " + std::to_string(size) +
-                       " values, but " + first.string() + " has " + std::to_string(matrix.size_));
-    }
-    matrix.row_of_.push_back(static_cast<std::int64_t>(values.size()) / size);
-    values.insert(values.end(), note.begin(), note.end());
+    matrix.row_of_.push_back(notes.rows());
+    notes.add(file);
   }
-  matrix.hold(std::move(values));
+  matrix.size_ = notes.size();
+  matrix.hold(std::move(notes.values()));
   return matrix;
 }
 

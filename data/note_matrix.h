@@ -18,6 +18,24 @@ namespace cardiograd {
 // and for a value that is not finite.
 std::vector<float> read_note(const std::filesystem::path& path);
 
+// Notes from files, one below the other.
+class NoteRows {
+ public:
+  // Appends one note; throws InputError naming the file where it is of another length than the
+  // first one, and as read_note does.
+  void add(const std::filesystem::path& path);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t size() const { return size_; }  // values a note; 0 before the first one
+  std::vector<float>& values() { return values_; }
+
+ private:
+  std::filesystem::path first_;
+  std::int64_t rows_ = 0;
+  std::int64_t size_ = 0;
+  std::vector<float> values_;
+};
+
 // [records, size] in the packed file's order. Rows of one file are mapped where they can be.
 class NoteMatrix {
  public:

@@ -17,7 +17,8 @@ bool looks_like_torch_file(std::span<const std::byte> beginning);
 // Throws InputError, one sentence that begins with the file's name, where the file is damaged or
 // cut off, unpacks to far more than its own size, comes from a big-endian machine, or holds
 // anything but tensors of the dtypes of TorchDType, dicts, lists, tuples, numbers, strings and
-// bytes. Memory stays below about 32 times the file's size.
+// bytes. Storages take at most 32 times the file's size and 1 MiB; values outside tensors are
+// limited to four million.
 TorchValue read_torch_file(const std::filesystem::path& path);
 
 // The same for a file in memory; `name` begins the sentences.

@@ -149,9 +149,7 @@ Tensor TorchTensor::to_tensor(const std::shared_ptr<Backend>& backend) const {
   Tensor result = Tensor::empty(backend, dims_, target);
   if (numel() == 0) return result;
   const View view = result.view();
-  const bool same = dtype_ == TorchDType::u8 || dtype_ == TorchDType::boolean ||
-                    name_of(dtype_) == name_of(target) || size_of(dtype_) == size_of(target);
-  if (same && dtype_ != TorchDType::i64) {
+  if (size_of(dtype_) == size_of(target)) {  // then the elements are the same, too
     if (is_contiguous()) {
       backend->copy_from_host(view.data, first(), view.bytes());
     } else {

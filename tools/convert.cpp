@@ -212,25 +212,13 @@ void convert_embeddings(const Options& options) {
   if (ids.empty()) {
     throw InputError(options.in.string() + " holds no files named by ecg_id, like 1.pt");
   }
-  const auto file = [&](std::int32_t id) { return options.in / (std::to_string(id) + ".pt"); };
-  std::vector<float> notes;
-  std::size_t size = 0;
-  for (const std::int32_t id : ids) {
-    const std::vector<float> note = read_note(file(id));
-    if (size == 0) size = note.size();
-    if (note.size() != size) {
-      throw InputError(file(id).string() + " holds a note of " + std::to_string(note.size()) +
-                       " values, but " + file(ids.front()).string() + " has " +
-                       std::to_string(size));
-    }
-    notes.insert(notes.end(), note.begin(), note.end());
-  }
-  const auto rows = static_cast<std::int64_t>(ids.size());
-  write_safetensors(
-      options.out,
-      {{"ecg_id", {ids.data(), DType::i32, {rows}}},
-       {"notes", {notes.data(), DType::f32, {rows, static_cast<std::int64_t>(size)}}}});
-  std::printf("notes     %zu of %zu values\n", ids.size(), size);
+  NoteRows notes;
+  for (const std::int32_t id : ids) notes.add(options.in / (std::to_string(id) + ".pt"));
+  write_safetensors(options.out,
+                    {{"ecg_id", {ids.data(), DType::i32, {notes.rows()}}},
+                     {"notes", {notes.values().data(), DType::f32, {notes.rows(), notes.size()}}}});
+  std::printf("notes     %lld of %lld values\n", static_cast<long long>(notes.rows()),
+              static_cast<long long>(notes.size()));
   if (others > 0) std::printf("left out  %zu files of other names\n", others);
 }
 
