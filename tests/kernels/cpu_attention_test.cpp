@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/support/random_values.h"
 #include "tests/support/temp_folder.h"
