@@ -164,8 +164,11 @@ TEST(Registry, AnAbsentInputIsNotComputed) {
       EXPECT_LT(fewer.size(), both.size()) << entry.name << " with the " << kept << " alone";
       EXPECT_FALSE(fewer.empty()) << entry.name << " with the " << kept << " alone";
     }
-    EXPECT_NE(model->forward({signal, {}}).to_vector<float>(),
-              model->forward({signal, notes}).to_vector<float>());
+    // The one key of mmcnn_att gets all the attention whatever the notes ask: models/seed_cnn.cpp.
+    EXPECT_EQ(model->forward({signal, {}}).to_vector<float>() ==
+                  model->forward({signal, notes}).to_vector<float>(),
+              entry.name == "mmcnn_att")
+        << entry.name;
   }
 }
 
