@@ -145,8 +145,10 @@ TEST_F(NoteSources, AnNpyMatrix) {
 TEST_F(NoteSources, BatchesHoldThem) {
   write_rows("ids", {1, 2, 3, 4}, 2, {101, 100});
   const auto notes = std::make_shared<const NoteMatrix>(read("ids"));
-  const ExampleSource source(dataset_, make_task("superdiagnostic", dataset_->statements()),
-                             {false, true, {}, notes}, make_backend("cpu"));
+  const ExampleSource source(
+      dataset_, make_task("superdiagnostic", dataset_->statements()),
+      {.signal = false, .notes = true, .standardisation = {}, .note_matrix = notes},
+      make_backend("cpu"));
   EXPECT_EQ(source.notes(), notes.get());
   const Batch batch = source.make(std::vector<std::int32_t>{0, 1, 2});  // records 0, 1 and 3
   EXPECT_EQ(batch.notes.dims(), (Dims{3, 2}));
