@@ -52,30 +52,6 @@ struct RunConfig {
 
     bool operator==(const Train&) const = default;
   } train;
-  struct Augment {
-    double noise = 0.0;
-    double mask = 0.0;
-    double mask_share = 0.15;
-    double mask_shortest = 0.08;
-    double mask_longest = 0.18;
-    double amplitude = 0.0;
-    double amplitude_low = 0.8;
-    double amplitude_high = 1.25;
-    double wander = 0.0;
-    double wander_mv = 0.2;
-    double hum = 0.0;
-    double hum_mv = 0.05;
-    std::int64_t hum_hz = 50;
-    double lead_dropout = 0.0;
-    double crop = 0.0;
-    double shift = 0.0;
-    double shift_seconds = 0.5;
-    double mixup = 0.0;
-    std::string copies_of;
-    bool only_copies = false;
-
-    bool operator==(const Augment&) const = default;
-  } augment;
   // dcgan only.
   struct Gan {
     std::string class_name = "HYP";
