@@ -104,8 +104,9 @@ class TorchStep:
 
 
 def cardiograd_round(program, model, arguments):
+    dropout = arguments.dropout if model == "transformer" else 0.0
     command = [program, "bench", "--model", model, "--batch", str(arguments.batch), "--threads",
-               str(arguments.threads), "--steps", str(arguments.steps), "--rounds", "1", "--dropout", str(arguments.dropout),
+               str(arguments.threads), "--steps", str(arguments.steps), "--rounds", "1", "--dropout", str(dropout),
                "--json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
