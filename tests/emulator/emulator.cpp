@@ -51,8 +51,10 @@ bool same_place(const std::source_location& a, const std::source_location& b) {
 // "kernels/cuda/reduce.cu:55"
 std::string text_of(const std::source_location& where) {
   std::string file = where.file_name();
+  // The compiler was given the path from the root, or from the build's folder.
   const std::string root = CARDIOGRAD_SOURCE_DIR "/";
   if (file.rfind(root, 0) == 0) file.erase(0, root.size());
+  while (file.rfind("../", 0) == 0) file.erase(0, 3);
   return file + ":" + std::to_string(where.line());
 }
 
@@ -307,8 +309,8 @@ void Machine::warp_meeting(const char* operation, std::uint32_t mask, void* payl
 // "threads 0-11 wait in sync_block (kernels/cuda/x.cu:55), threads 12-31 have returned"
 std::string Machine::stuck() const {
   const auto alike = [](const Thread& a, const Thread& b) {
-    return a.state == b.state &&
-           (a.state == State::done || (same_place(a.where, b.where) && a.mask == b.mask));
+    if (a.state != b.state || a.state == State::done) return a.state == b.state;
+    return same_place(a.where, b.where) && (a.state != State::at_warp || a.mask == b.mask);
   };
   std::ostringstream text;
   text << "divergence:";
