@@ -55,6 +55,7 @@ std::string text_of(const std::source_location& where) {
   const std::string root = CARDIOGRAD_SOURCE_DIR "/";
   if (file.rfind(root, 0) == 0) file.erase(0, root.size());
   while (file.rfind("../", 0) == 0) file.erase(0, 3);
+  if (file.rfind("./", 0) == 0) file.erase(0, 2);
   return file + ":" + std::to_string(where.line());
 }
 
