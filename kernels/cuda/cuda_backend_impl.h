@@ -59,12 +59,27 @@ class CudaBackend final : public Backend {
   void conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64_t pool, ConstView x,
                                     ConstView weight, ConstView winner, ConstView dy, View dx,
                                     View dweight, View dbias) override;
+  void lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
+                    ConstView bias_ih, ConstView bias_hh, View y, View gates, View cells) override;
+  void lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
+                     ConstView gates, ConstView cells, ConstView dy, View dx, View dweight_ih,
+                     View dweight_hh, View dbias_ih, View dbias_hh) override;
   void max_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y, View index) override;
   void max_pool1d_backward(const Pool1dSpec& spec, ConstView index, ConstView dy, View dx) override;
   void avg_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y) override;
   void avg_pool1d_backward(const Pool1dSpec& spec, ConstView dy, View dx) override;
   void adaptive_avg_pool1d_forward(ConstView x, View y) override;
   void adaptive_avg_pool1d_backward(ConstView dy, View dx) override;
+  void upsample_nearest_forward(std::int64_t factor, ConstView x, View y) override;
+  void upsample_nearest_backward(std::int64_t factor, ConstView dy, View dx) override;
+  void attention_forward(const AttentionSpec& spec, const AttentionMasks& masks, ConstView q,
+                         ConstView k, ConstView v, View y, View lse) override;
+  void attention_backward(const AttentionSpec& spec, const AttentionMasks& masks, ConstView q,
+                          ConstView k, ConstView v, ConstView y, ConstView lse, ConstView dy,
+                          View dq, View dk, View dv) override;
+  void embedding_forward(ConstView indices, ConstView weight, View y) override;
+  void embedding_backward(ConstView indices, ConstView dy, View dweight) override;
+  void quantize(const QuantizeSpec& spec, ConstView x, View y) override;
   void batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta, double eps,
                                    double momentum, View running_mean, View running_var, View y,
                                    View mean, View inv_std) override;
@@ -85,8 +100,7 @@ class CudaBackend final : public Backend {
   void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) override;
   void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
                       ConstView factor, View parameters, const std::vector<View>& states) override;
-  void gather_records(const GatherSpec& spec, ConstView records, ConstView rows, ConstView starts,
-                      ConstView scale, ConstView shift, View y) override;
+  void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) override;
 
  private:
   int index_;

@@ -1,10 +1,9 @@
-// A batch out of the packed data set: no kernels yet.
+// A batch out of the packed data set, augmented: no kernels yet.
 #include "kernels/cuda/cuda_backend_impl.h"
 
 namespace cardiograd {
 
-void CudaBackend::gather_records(const GatherSpec&, ConstView, ConstView, ConstView, ConstView,
-                                 ConstView, View) {
+void CudaBackend::gather_records(const GatherSpec&, const GatherOperands&, View) {
   cuda::no_kernel("gather_records");
 }
 

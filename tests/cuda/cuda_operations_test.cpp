@@ -35,6 +35,19 @@ const std::set<std::string>& without_kernel() {
       "avg_pool1d_backward",
       "adaptive_avg_pool1d_forward",
       "adaptive_avg_pool1d_backward",
+      // lstm.cu
+      "lstm_forward",
+      "lstm_backward",
+      // upsample.cu
+      "upsample_nearest_forward",
+      "upsample_nearest_backward",
+      // attention.cu
+      "attention_forward",
+      "attention_backward",
+      // tokens.cu
+      "embedding_forward",
+      "embedding_backward",
+      "quantize",
       // batch_norm.cu
       "batch_norm_training_forward",
       "batch_norm_training_backward",
