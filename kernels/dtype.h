@@ -12,19 +12,20 @@ enum class DType : std::uint8_t { f32, f64, bf16, i16, i32, u8 };
 
 // bfloat16: the upper half of a float32; round to nearest even, NaN stays NaN.
 struct BFloat16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
+  // Trivial, as float's: shared memory of a GPU holds arrays of it. BFloat16{} is 0.
   BFloat16() = default;
-  explicit BFloat16(float value) {
-    const auto raw = std::bit_cast<std::uint32_t>(value);
-    if ((raw & 0x7fffffffU) > 0x7f800000U) {
-      bits = static_cast<std::uint16_t>((raw >> 16) | 0x40U);  // quiet, with its sign
-    } else {
-      bits = static_cast<std::uint16_t>((raw + 0x7fffU + ((raw >> 16) & 1U)) >> 16);
-    }
-  }
-  explicit operator float() const {
+  explicit constexpr BFloat16(float value) : bits(rounded(std::bit_cast<std::uint32_t>(value))) {}
+  explicit constexpr operator float() const {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+
+ private:
+  static constexpr std::uint16_t rounded(std::uint32_t raw) {
+    const bool nan = (raw & 0x7fffffffU) > 0x7f800000U;  // stays quiet, with its sign
+    return static_cast<std::uint16_t>(
+        (nan ? raw | 0x400000U : raw + 0x7fffU + ((raw >> 16) & 1U)) >> 16);
   }
 };
 
@@ -98,7 +99,7 @@ inline constexpr DType dtype_of = DTypeOf<T>::value;
 // Calls f with a value-initialised element of the C++ type that dtype names: one loop serves them
 // all.
 template <class F>
-decltype(auto) dispatch(DType dtype, F&& f) {
+constexpr decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {
     case DType::f64:
       return f(double{});

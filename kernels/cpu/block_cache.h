@@ -1,5 +1,7 @@
-// Memory of the CPU backend: freed blocks are kept by size and handed out again, so that a training
-// step asks the operating system for nothing after the first one.
+// Memory of a backend: freed blocks are kept by size and handed out again, so that a training step
+// asks the system for nothing after the first one. On a GPU, whose operations all go to one stream,
+// a block may be handed out again before the work that used it is done: what uses it next comes
+// after that work.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +12,20 @@
 
 namespace cardiograd {
 
+// Where a cache gets its blocks from.
+struct MemorySource {
+  const char* name = "cpu";             // for the sentence when memory is out
+  void* (*allocate)(std::size_t size);  // null when there is none; 64-byte aligned
+  void (*release)(void* data) noexcept;
+  // Optional: told that of a block of `size` bytes the first `used` are handed out (0: none), so
+  // that memory checkers see the rest as out of bounds.
+  void (*mark)(void* data, std::size_t used, std::size_t size) noexcept = nullptr;
+};
+MemorySource host_memory();
+
 class BlockCache {
  public:
-  BlockCache() = default;
+  explicit BlockCache(const MemorySource& source = host_memory()) : source_(source) {}
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
   // Frees what is kept. Blocks still in use stay valid and are their owners' leak.
@@ -26,7 +39,7 @@ class BlockCache {
 
   std::size_t bytes_in_use() const;
   std::size_t bytes_kept() const;
-  // Gives every kept block back to the operating system.
+  // Gives every kept block back to its source.
   void release() noexcept;
 
   // The size of the block that serves a request: four sizes to each power of two, 64 at least.
@@ -34,7 +47,9 @@ class BlockCache {
 
  private:
   void release_locked() noexcept;
+  void mark(void* data, std::size_t used, std::size_t size) const noexcept;
 
+  const MemorySource source_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> kept_;  // by block size
   std::size_t in_use_ = 0;

@@ -1,26 +1,12 @@
-// NumPy broadcasting of up to two operands to an output shape, reduced to as few loops as possible.
+// Walks a broadcast plan on the CPU.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
-#include "kernels/cpu/checks.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/plans.h"
 
 namespace cardiograd {
-
-// The output as nested loops, innermost last; an operand's stride along a loop is in elements, and
-// 0 where it is broadcast. Neighbouring axes that both operands walk alike are one loop.
-struct BroadcastPlan {
-  int loops = 0;
-  std::array<std::int64_t, Dims::max_rank> size{};
-  std::array<std::int64_t, Dims::max_rank> a_stride{};
-  std::array<std::int64_t, Dims::max_rank> b_stride{};
-};
-
-// Throws ShapeError unless a and b broadcast to y.
-BroadcastPlan plan_broadcast(std::string_view operation, const Dims& a, const Dims& b,
-                             const Dims& y);
 
 // inner(a_offset, b_offset, y_offset, count, a_step, b_step) for every run of the innermost loop,
 // in parallel; steps are 0 or 1.

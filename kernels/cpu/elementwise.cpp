@@ -1,9 +1,9 @@
 // fill, copy, cast, accumulate, scale, and add and multiply with broadcasting.
 #include <cstring>
 
+#include "kernels/convert.h"
 #include "kernels/cpu/broadcast.h"
 #include "kernels/cpu/checks.h"
-#include "kernels/cpu/convert.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
 

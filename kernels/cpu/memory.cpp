@@ -33,6 +33,10 @@ void* system_allocate(std::size_t size) {
 
 }  // namespace
 
+MemorySource host_memory() {
+  return {"cpu", system_allocate, [](void* data) noexcept { std::free(data); }};
+}
+
 BlockCache::~BlockCache() { release(); }
 
 std::size_t BlockCache::block_size(std::size_t bytes) {
@@ -52,18 +56,19 @@ void* BlockCache::allocate(std::size_t bytes) {
     found->second.pop_back();
     kept_bytes_ -= size;
   } else if (size <= largest_block) {
-    data = system_allocate(size);
+    data = source_.allocate(size);
     if (data == nullptr) {
       release_locked();
-      data = system_allocate(size);
+      data = source_.allocate(size);
     }
   }
   if (data == nullptr) {
-    throw DeviceError("the cpu has no " + std::to_string(bytes) + " bytes of memory left (" +
-                      std::to_string(in_use_) +
+    throw DeviceError(std::string("the ") + source_.name + " has no " + std::to_string(bytes) +
+                      " bytes of memory left (" + std::to_string(in_use_) +
                       " bytes are in use): use a smaller batch, model or record length");
   }
   in_use_ += size;
+  mark(data, bytes, size);
   return data;
 }
 
@@ -72,12 +77,18 @@ void BlockCache::deallocate(void* data, std::size_t bytes) noexcept {
   const std::size_t size = block_size(bytes);
   const std::lock_guard lock(mutex_);
   in_use_ -= size;
+  mark(data, 0, size);
   try {
     kept_[size].push_back(data);
     kept_bytes_ += size;
   } catch (...) {  // no memory to remember the block with
-    std::free(data);
+    mark(data, size, size);
+    source_.release(data);
   }
+}
+
+void BlockCache::mark(void* data, std::size_t used, std::size_t size) const noexcept {
+  if (source_.mark != nullptr) source_.mark(data, used, size);
 }
 
 std::size_t BlockCache::bytes_in_use() const {
@@ -97,7 +108,10 @@ void BlockCache::release() noexcept {
 
 void BlockCache::release_locked() noexcept {
   for (auto& [size, blocks] : kept_) {
-    for (void* data : blocks) std::free(data);
+    for (void* data : blocks) {
+      mark(data, size, size);
+      source_.release(data);
+    }
     blocks.clear();
   }
   kept_bytes_ = 0;

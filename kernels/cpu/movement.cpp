@@ -6,43 +6,10 @@
 #include "kernels/cpu/checks.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/plans.h"
 
 namespace cardiograd {
 namespace {
-
-// A part of a tensor along one axis: `rows` runs of `run` bytes, `pitch` bytes apart in the whole,
-// from byte `offset`.
-struct Window {
-  std::int64_t rows = 1;
-  std::int64_t run = 0;
-  std::int64_t pitch = 0;
-  std::int64_t offset = 0;
-};
-
-Window window_of(std::string_view operation, const ConstView& whole, const ConstView& part,
-                 int axis, std::int64_t start) {
-  CG_CHECK(whole.dtype == part.dtype, std::string(operation) + ": the part holds " +
-                                          std::string(name_of(part.dtype)) + ", the whole " +
-                                          std::string(name_of(whole.dtype)));
-  CG_CHECK(whole.dims.rank() == part.dims.rank(), misfit(operation, whole.dims, part.dims));
-  const std::int64_t length = whole.dims[axis];
-  const int along = axis < 0 ? axis + whole.dims.rank() : axis;
-  Window window;
-  auto inner = static_cast<std::int64_t>(size_of(whole.dtype));
-  for (int i = 0; i < whole.dims.rank(); ++i) {
-    CG_CHECK(i == along || whole.dims[i] == part.dims[i], misfit(operation, whole.dims, part.dims));
-    if (i < along) window.rows *= whole.dims[i];
-    if (i > along) inner *= whole.dims[i];
-  }
-  CG_CHECK(start >= 0 && start <= length && part.dims[along] <= length - start,
-           std::string(operation) + ": " + std::to_string(part.dims[along]) + " from " +
-               std::to_string(start) + " on does not lie within axis " + std::to_string(along) +
-               " of shape " + whole.dims.to_string());
-  window.run = part.dims[along] * inner;
-  window.pitch = length * inner;
-  window.offset = start * inner;
-  return window;
-}
 
 // Copies `rows` runs of `run` bytes between memories with different distances from run to run.
 void copy_runs(const unsigned char* from, std::int64_t from_pitch, unsigned char* to,
@@ -53,44 +20,6 @@ void copy_runs(const unsigned char* from, std::int64_t from_pitch, unsigned char
       std::memcpy(to + row * to_pitch, from + row * from_pitch, static_cast<std::size_t>(run));
     }
   });
-}
-
-// A permutation as loops over the output, innermost last, without axes of size 1 and with
-// neighbours joined that stay neighbours. Strides are those of the input, in elements.
-struct PermutePlan {
-  int loops = 0;
-  std::array<std::int64_t, Dims::max_rank> size{};
-  std::array<std::int64_t, Dims::max_rank> x_stride{};
-  std::array<std::int64_t, Dims::max_rank> y_stride{};
-};
-
-PermutePlan plan_permute(const Dims& x, const std::vector<int>& axes) {
-  std::array<std::int64_t, Dims::max_rank> strides{};
-  std::int64_t stride = 1;
-  for (int axis = x.rank() - 1; axis >= 0; --axis) {
-    strides[static_cast<std::size_t>(axis)] = stride;
-    stride *= x[axis];
-  }
-  PermutePlan plan;
-  for (int axis : axes) {
-    if (x[axis] == 1) continue;
-    const std::int64_t x_stride = strides[static_cast<std::size_t>(axis)];
-    const auto outer = static_cast<std::size_t>(plan.loops - 1);
-    if (plan.loops > 0 && plan.x_stride[outer] == x_stride * x[axis]) {
-      plan.size[outer] *= x[axis];
-      plan.x_stride[outer] = x_stride;
-      continue;
-    }
-    const auto next = static_cast<std::size_t>(plan.loops++);
-    plan.size[next] = x[axis];
-    plan.x_stride[next] = x_stride;
-  }
-  stride = 1;
-  for (int loop = plan.loops - 1; loop >= 0; --loop) {
-    plan.y_stride[static_cast<std::size_t>(loop)] = stride;
-    stride *= plan.size[static_cast<std::size_t>(loop)];
-  }
-  return plan;
 }
 
 // y[i * y_stride + j] = x[i + j * x_stride] for i < rows, j < columns: a transpose, in tiles that
@@ -180,19 +109,6 @@ void permute_elements(const PermutePlan& plan, int fast, const void* x, void* y,
       return run(std::uint32_t{});
     default:
       return run(std::uint64_t{});
-  }
-}
-
-void check_permutation(const Dims& x, const std::vector<int>& axes, const Dims& y) {
-  CG_CHECK(static_cast<int>(axes.size()) == x.rank() && y.rank() == x.rank(),
-           misfit("permute", x, y));
-  std::array<bool, Dims::max_rank> seen{};
-  for (int i = 0; i < x.rank(); ++i) {
-    const int axis = axes[static_cast<std::size_t>(i)];
-    CG_CHECK(axis >= 0 && axis < x.rank() && !seen[static_cast<std::size_t>(axis)],
-             "permute: axes must name each axis of shape " + x.to_string() + " once");
-    seen[static_cast<std::size_t>(axis)] = true;
-    CG_CHECK(y[i] == x[axis], misfit("permute", x, y));
   }
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/plans.h"
 
 namespace cardiograd {
 namespace {
@@ -36,13 +37,6 @@ void add_columns(const float* __restrict x, std::int64_t rows, std::int64_t pitc
     for (std::int64_t c = 0; c < width; ++c) accumulators[c] += static_cast<double>(r[c]);
   }
 }
-
-// x as [outer, reduced, inner], contiguous.
-struct MiddleShape {
-  std::int64_t outer = 1;
-  std::int64_t reduced = 1;
-  std::int64_t inner = 1;
-};
 
 void sum_rows(const float* x, std::int64_t rows, std::int64_t width, double alpha, float* y) {
   constexpr std::int64_t few = 64;
@@ -95,69 +89,6 @@ void sum_middle(BlockCache& blocks, const float* x, const MiddleShape& shape, do
       }
     }
   });
-}
-
-// Runs of neighbouring axes that are all reduced or all kept, joined; axes of size 1 left out.
-struct AxisGroup {
-  std::int64_t size = 1;
-  bool reduced = false;
-};
-
-std::vector<AxisGroup> group_axes(const Dims& x, const Dims& y) {
-  std::vector<AxisGroup> groups;
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    if (x[axis] == 1) continue;
-    const bool reduced = y[axis] == 1;
-    if (!groups.empty() && groups.back().reduced == reduced) {
-      groups.back().size *= x[axis];
-    } else {
-      groups.push_back({x[axis], reduced});
-    }
-  }
-  return groups;
-}
-
-// The last group that is reduced, as the middle of three.
-MiddleShape last_reduced(const std::vector<AxisGroup>& groups, std::size_t& which) {
-  MiddleShape shape;
-  which = groups.size();
-  for (std::size_t i = groups.size(); i-- > 0;) {
-    if (which == groups.size() && groups[i].reduced) {
-      which = i;
-      shape.reduced = groups[i].size;
-    } else if (which == groups.size()) {
-      shape.inner *= groups[i].size;
-    } else {
-      shape.outer *= groups[i].size;
-    }
-  }
-  return shape;
-}
-
-void check_keepdim(std::string_view operation, const Dims& whole, const Dims& part) {
-  CG_CHECK(whole.rank() == part.rank(), misfit(operation, whole, part));
-  for (int axis = 0; axis < whole.rank(); ++axis) {
-    CG_CHECK(part[axis] == whole[axis] || part[axis] == 1, misfit(operation, whole, part));
-  }
-}
-
-// The shape around the one axis that y reduces; [numel, 1, 1] where y has x's shape.
-MiddleShape max_shape(std::string_view operation, const Dims& x, const Dims& y) {
-  check_keepdim(operation, x, y);
-  MiddleShape shape;
-  int axes = 0;
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    if (x[axis] != y[axis]) {
-      ++axes;
-      shape.reduced = x[axis];
-    } else {
-      (axes == 0 ? shape.outer : shape.inner) *= x[axis];
-    }
-  }
-  CG_CHECK(axes <= 1, misfit(operation, x, y) + ", one axis alone may be reduced");
-  CG_CHECK(shape.reduced > 0 || y.numel() == 0,
-           std::string(operation) + ": shape " + x.to_string() + " has an empty axis to reduce");
-  return shape;
 }
 
 // Whether `candidate` takes over from `best`: greater, or the first NaN.

@@ -10,6 +10,10 @@ std::shared_ptr<Backend> make_cuda_backend(int) {
       "install CUDA 13 and build with the preset \"cuda\", or use device = \"cpu\"");
 }
 
+std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType) {
+  return make_cuda_backend(index);
+}
+
 std::string cuda_backend_description() { return "cuda: not built (no toolkit)"; }
 
 }  // namespace cardiograd

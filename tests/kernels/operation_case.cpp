@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "tests/reference/reference_backend.h"
+#include "tests/support/address_sanitizer.h"
 #include "tests/support/random_values.h"
 
 namespace cardiograd::cases {
@@ -74,6 +75,19 @@ std::string compare_closely(const std::vector<double>& actual, const std::vector
   return "NMSE " + text_of(size > 0.0 ? error / size : error) + "; the worst is element " +
          std::to_string(worst) + ": " + text_of(actual[worst]) + ", expected " +
          text_of(expected[worst]);
+}
+
+// The values as operands of the backend's floating dtype hold them: both backends get the same.
+OperandValues stored_as(DType floating, const OperationCase& operation_case, OperandValues values) {
+  if (floating != DType::bf16) return values;
+  for (const Operand& operand : operation_case.operands) {
+    const auto found = values.find(operand.name);
+    if (operand.dtype || found == values.end()) continue;
+    for (double& value : found->second) {
+      value = static_cast<float>(BFloat16(static_cast<float>(value)));
+    }
+  }
+  return values;
 }
 
 struct Expected {
@@ -279,6 +293,26 @@ void BoundOperands::reset(const OperandValues& values) const {
   }
 }
 
+void BoundOperands::call(const Call& operation) const {
+  const auto for_each_guard = [&](auto&& f) {
+    for (const Slot& each : slots_) {
+      auto* begin = static_cast<unsigned char*>(each.block);
+      const std::size_t end = each.offset + each.view.bytes();
+      f(begin, each.offset);
+      f(begin + end, each.bytes - end);
+    }
+  };
+  struct Restore {
+    const decltype(for_each_guard)& all;
+    ~Restore() {
+      all([](void* guard, std::size_t bytes) { ASAN_UNPOISON_MEMORY_REGION(guard, bytes); });
+    }
+  } restore{for_each_guard};
+  for_each_guard([](void* guard, std::size_t bytes) { ASAN_POISON_MEMORY_REGION(guard, bytes); });
+  operation(backend_, *this);
+  backend_.synchronize();
+}
+
 std::string BoundOperands::broken_guards() const {
   std::string names;
   for (const Slot& each : slots_) {
@@ -323,15 +357,15 @@ OperandValues make_inputs(const OperationCase& operation_case, bool round_derive
 
 std::string check_case(const OperationCase& operation_case, Backend& backend,
                        const Tolerance& tolerance) {
-  const OperandValues inputs = make_inputs(operation_case);
+  const OperandValues inputs =
+      stored_as(backend.default_dtype(), operation_case, make_inputs(operation_case));
   const std::map<std::string, Expected> expected = run_on_reference(operation_case, inputs);
   // On a 64-byte boundary, and one element beyond it, as a parameter in a flat buffer may lie.
   for (const int shift : {0, 1}) {
     const std::string where = operation_case.name + (shift ? " (unaligned)" : "") + ": ";
     const BoundOperands operands(backend, operation_case.operands, shift);
     operands.reset(inputs);
-    operation_case.call(backend, operands);
-    backend.synchronize();
+    operands.call(operation_case.call);
     if (const std::string broken = operands.broken_guards(); !broken.empty()) {
       return where + "wrote outside " + broken;
     }

@@ -96,6 +96,9 @@ class BoundOperands {
   void write(std::string_view name, const std::vector<double>& values) const;
   // Fills inputs with `values`, outputs with what no operation may leave behind (NaN).
   void reset(const OperandValues& values) const;
+  // Calls the operation and waits for it. Under AddressSanitizer nobody may touch a guard
+  // meanwhile, on a backend whose memory is the host's.
+  void call(const Call& operation) const;
   // The names of operands whose guards were written to; empty when all is well.
   std::string broken_guards() const;
 

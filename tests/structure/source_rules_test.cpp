@@ -82,6 +82,10 @@ std::string breach_of(const std::string& line, const std::filesystem::path& file
       return folder + "/ does not stand on " + other + "/, yet includes " + target.string();
     }
   }
+  const bool layer = file.filename().string().rfind("launch", 0) == 0;
+  if (folder == "kernels" && !layer && contains_any(line, {"__CUDACC__", "__CUDA_ARCH__"})) {
+    return "only kernels/cuda/launch.h tells nvcc from the host's compiler";
+  }
   const bool above_the_seam = folder != "kernels";
   return above_the_seam && names_device(line)
              ? "only kernels/ knows devices: ask the Backend instead"
@@ -190,6 +194,12 @@ TEST_F(PlantedBreach, DeviceConditionalAboveTheSeam) {
 
 TEST_F(PlantedBreach, DeviceConditionalInKernelsIsFine) {
   EXPECT_EQ(of("kernels/cuda/launch.h", "#ifdef __CUDACC__\n#endif\n"), Lines{});
+}
+
+TEST_F(PlantedBreach, DeviceConditionalInAKernelSource) {
+  EXPECT_EQ(of("kernels/cuda/loss.cu", "#if defined(__CUDACC__)\n#endif\n"),
+            Lines{"kernels/cuda/loss.cu:1: only kernels/cuda/launch.h tells nvcc from the host's "
+                  "compiler"});
 }
 
 TEST_F(PlantedBreach, OverlongFile) {

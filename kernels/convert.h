@@ -11,7 +11,7 @@
 namespace cardiograd {
 
 template <class To, class From>
-To convert_element(From value) {
+constexpr To convert_element(From value) {
   if constexpr (std::is_same_v<From, BFloat16>) {
     return convert_element<To>(static_cast<float>(value));
   } else if constexpr (std::is_same_v<To, BFloat16>) {

@@ -1,0 +1,63 @@
+// CudaBackend's life and memory, and the door to it.
+#include "kernels/cuda/cuda_backend.h"
+
+#include "kernels/cuda/cuda_backend_impl.h"
+
+namespace cardiograd {
+
+namespace {
+
+// The one place that lets device = "cuda" in: true when no method ends in cuda::no_kernel any more.
+constexpr bool every_operation_has_a_kernel = false;
+
+}  // namespace
+
+CudaBackend::CudaBackend(int index, DType floating)
+    : index_(index), floating_(floating), blocks_(cuda::device_memory()) {
+  cuda::select_device(index);
+  device_.multiprocessors = cuda::device_info(index).multiprocessors;
+  device_.stream = cuda::create_stream();
+}
+
+CudaBackend::~CudaBackend() { cuda::destroy_stream(device_.stream); }
+
+std::string CudaBackend::name() const { return "cuda:" + std::to_string(index_); }
+
+DType CudaBackend::default_dtype() const { return floating_; }
+
+void* CudaBackend::allocate(std::size_t bytes) { return blocks_.allocate(bytes); }
+
+void CudaBackend::deallocate(void* data, std::size_t bytes) noexcept {
+  blocks_.deallocate(data, bytes);
+}
+
+void CudaBackend::copy_from_host(void* device, const void* host, std::size_t bytes) {
+  cuda::copy_from_host(device, host, bytes, device_.stream);
+}
+
+void CudaBackend::copy_to_host(void* host, const void* device, std::size_t bytes) {
+  cuda::copy_to_host(host, device, bytes, device_.stream);
+}
+
+void CudaBackend::synchronize() { cuda::synchronize(device_.stream); }
+
+std::shared_ptr<Backend> make_cuda_backend(int index) {
+  cuda::select_device(index);
+  if (!every_operation_has_a_kernel) {
+    throw DeviceError(
+        "this version has CUDA kernels for some operations only, too few for a model; use device = "
+        "\"cpu\"");
+  }
+  return std::make_shared<CudaBackend>(index, DType::f32);
+}
+
+std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating) {
+  return std::make_shared<CudaBackend>(index, floating);
+}
+
+std::string cuda_backend_description() {
+  return "cuda " + cuda::runtime_version() +
+         (every_operation_has_a_kernel ? "" : " (some operations only)");
+}
+
+}  // namespace cardiograd

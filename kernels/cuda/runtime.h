@@ -1,0 +1,57 @@
+// What the host code of CudaBackend needs of a device: memory, one stream, events. Implemented by
+// runtime.cpp with CUDA's runtime, and by tests/emulator/runtime.cpp in the test programs. Every
+// failure is a DeviceError that says what was tried and what the driver answered.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/cpu/block_cache.h"
+#include "kernels/error.h"
+
+namespace cardiograd::cuda {
+
+using Stream = void*;  // cudaStream_t
+using Event = void*;   // cudaEvent_t
+
+struct DeviceInfo {
+  std::string name;         // "NVIDIA H200"
+  int multiprocessors = 0;  // streaming multiprocessors
+  std::size_t memory = 0;   // bytes
+};
+
+// Makes device `index` the one that this thread's calls go to. Throws when there is no driver, no
+// such device, or when it is older than compute capability 8.0.
+void select_device(int index);
+DeviceInfo device_info(int index);
+
+Stream create_stream();
+void destroy_stream(Stream stream) noexcept;
+// Waits until all that was asked for on the stream is done.
+void synchronize(Stream stream);
+
+// Device memory, for BlockCache: 256-byte aligned.
+MemorySource device_memory();
+
+// From and to host memory; both return when the copy is done, so that the host's side may change.
+void copy_from_host(void* device, const void* host, std::size_t bytes, Stream stream);
+void copy_to_host(void* host, const void* device, std::size_t bytes, Stream stream);
+// From device to device, without waiting.
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
+
+Event create_event();
+void destroy_event(Event event) noexcept;
+void record_event(Event event, Stream stream);
+// Waits for `end`; milliseconds between the two on the device's clock.
+float elapsed_milliseconds(Event begin, Event end);
+
+// Whether CARDIOGRAD_CUDA_SYNC=1 asks that every launch waits for its kernel.
+bool synchronises_launches();
+
+// "13.0": the toolkit that this was built with, or "emulator".
+std::string runtime_version();
+
+// Throws DeviceError that names the kernel unless `status`, a cudaError_t, is success.
+void check_launch(int status, std::string (*kernel_name)());
+
+}  // namespace cardiograd::cuda

@@ -1,0 +1,190 @@
+// Every operation of CudaBackend against the reference, case by case, in each order of threads that
+// the machine has: on the emulator (label kernel) or on a GPU (label gpu).
+#include <gtest/gtest.h>
+#include <set>
+
+#include "kernels/cuda/cuda_backend.h"
+#include "tests/cuda/machine.h"
+#include "tests/kernels/operation_cases.h"
+
+namespace cardiograd {
+namespace {
+
+// Methods of Backend that have no kernel yet. Whoever writes one takes its line out: the test fails
+// for a method that is listed here and works.
+const std::set<std::string>& without_kernel() {
+  static const std::set<std::string> names{
+      // softmax.cu
+      "softmax_forward",
+      "softmax_backward",
+      // linear.cu
+      "linear_forward",
+      "linear_backward_data",
+      "linear_backward_weight",
+      // conv1d.cu
+      "conv1d_forward",
+      "conv1d_backward_data",
+      "conv1d_backward_weight",
+      // conv1d_relu_maxpool.cu
+      "conv1d_relu_maxpool_forward",
+      "conv1d_relu_maxpool_backward",
+      // pool.cu
+      "max_pool1d_forward",
+      "max_pool1d_backward",
+      "avg_pool1d_forward",
+      "avg_pool1d_backward",
+      "adaptive_avg_pool1d_forward",
+      "adaptive_avg_pool1d_backward",
+      // lstm.cu
+      "lstm_forward",
+      "lstm_backward",
+      // upsample.cu
+      "upsample_nearest_forward",
+      "upsample_nearest_backward",
+      // attention.cu
+      "attention_forward",
+      "attention_backward",
+      // tokens.cu
+      "embedding_forward",
+      "embedding_backward",
+      "quantize",
+      // batch_norm.cu
+      "batch_norm_training_forward",
+      "batch_norm_training_backward",
+      "batch_norm_inference_forward",
+      "batch_norm_inference_backward",
+      // layer_norm.cu
+      "layer_norm_forward",
+      "layer_norm_backward",
+      // loss.cu
+      "bce_with_logits",
+      // optimizer.cu
+      "gradient_norm",
+      "optimizer_step",
+      // gather.cu
+      "gather_records",
+  };
+  return names;
+}
+
+// Methods that have no bf16 storage, because what they work on stays in f32.
+const std::set<std::string>& f32_only() {
+  static const std::set<std::string> names{};
+  return names;
+}
+
+std::shared_ptr<Backend> backend_or_skip(DType dtype, std::string& reason) {
+  try {
+    return make_cuda_kernel_backend(0, dtype);
+  } catch (const DeviceError& error) {
+    reason = error.what();
+    return nullptr;
+  }
+}
+
+// (storage, order, Backend's method)
+using Parameter = std::tuple<DType, std::string, std::string>;
+class CudaOperations : public ::testing::TestWithParam<Parameter> {};
+
+TEST_P(CudaOperations, AgreesWithReference) {
+  const auto& [dtype, order, method] = GetParam();
+  std::string reason;
+  const std::shared_ptr<Backend> backend = backend_or_skip(dtype, reason);
+  if (!backend) GTEST_SKIP() << reason;
+  testing::set_thread_order(order);
+  // bf16 keeps 8 bits: one rounding is an error of 2^-9 at most, sums carry several.
+  const cases::Tolerance tolerance =
+      dtype == DType::bf16 ? cases::Tolerance{1e-3, 2e-2} : cases::Tolerance{};
+  for (const cases::OperationCase& each : cases::operation_named(method).cases()) {
+    try {
+      EXPECT_EQ(cases::check_case(each, *backend, tolerance), "") << method;
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << method << " " << each.name << " threw: " << error.what();
+    }
+  }
+}
+
+std::vector<std::string> methods(DType dtype) {
+  std::vector<std::string> names;
+  for (const cases::Operation& operation : cases::operations()) {
+    if (without_kernel().count(operation.name)) continue;
+    if (dtype == DType::f32 || !f32_only().count(operation.name)) names.push_back(operation.name);
+  }
+  return names;
+}
+
+std::string name_of_test(const ::testing::TestParamInfo<Parameter>& parameter) {
+  return std::get<2>(parameter.param) + "_" + std::get<1>(parameter.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(F32, CudaOperations,
+                         ::testing::Combine(::testing::Values(DType::f32),
+                                            ::testing::ValuesIn(testing::thread_orders()),
+                                            ::testing::ValuesIn(methods(DType::f32))),
+                         name_of_test);
+// What the orders can show, they show in f32.
+INSTANTIATE_TEST_SUITE_P(BF16, CudaOperations,
+                         ::testing::Combine(::testing::Values(DType::bf16),
+                                            ::testing::Values(testing::thread_orders().back()),
+                                            ::testing::ValuesIn(methods(DType::bf16))),
+                         name_of_test);
+
+class WithoutKernel : public ::testing::TestWithParam<std::string> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(WithoutKernel);
+
+TEST_P(WithoutKernel, SaysSo) {
+  const std::string& method = GetParam();
+  std::string reason;
+  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, reason);
+  if (!backend) GTEST_SKIP() << reason;
+  try {
+    static_cast<void>(cases::check_case(cases::operation_named(method).cases().front(), *backend));
+  } catch (const DeviceError& error) {
+    ASSERT_EQ(std::string(error.what()), method + " has no CUDA kernel yet: use device = \"cpu\"");
+    GTEST_SKIP() << method << " has no CUDA kernel yet";
+  }
+  FAIL() << method << " has a kernel: take it out of without_kernel()";
+}
+
+INSTANTIATE_TEST_SUITE_P(Backend, WithoutKernel, ::testing::ValuesIn(without_kernel()),
+                         [](const auto& parameter) { return parameter.param; });
+
+TEST(CudaBackend, SaysWhichDeviceItIsAndWhatItComputesIn) {
+  std::string reason;
+  const std::shared_ptr<Backend> backend = backend_or_skip(DType::bf16, reason);
+  if (!backend) GTEST_SKIP() << reason;
+  EXPECT_EQ(backend->name(), "cuda:0");
+  EXPECT_EQ(backend->default_dtype(), DType::bf16);
+}
+
+TEST(CudaBackend, HandsAFreedBlockOutAgain) {
+  std::string reason;
+  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, reason);
+  if (!backend) GTEST_SKIP() << reason;
+  void* first = backend->allocate(5000);
+  backend->deallocate(first, 5000);
+  void* second = backend->allocate(4999);
+  EXPECT_EQ(second, first);
+  backend->deallocate(second, 4999);
+}
+
+TEST(CudaBackend, RefusesDtypesThatItDoesNotComputeIn) {
+  std::string reason;
+  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, reason);
+  if (!backend) GTEST_SKIP() << reason;
+  void* data = backend->allocate(64);
+  const auto message = [&](DType x, DType y) {
+    try {
+      backend->scale({data, x, {4}}, 2.0, {data, y, {4}});
+    } catch (const DeviceError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(message(DType::f64, DType::f64), "scale on cuda computes in f32 or bf16, got f64");
+  EXPECT_EQ(message(DType::bf16, DType::f32), "scale on cuda wants all operands in f32, got bf16");
+  backend->deallocate(data, 64);
+}
+
+}  // namespace
+}  // namespace cardiograd

@@ -1,0 +1,13 @@
+// What the kernel tests run on: the emulator or a GPU. One program is linked with each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace cardiograd::testing {
+
+// The orders in which threads can be made to take their turns; a GPU has one of its own.
+std::vector<std::string> thread_orders();
+void set_thread_order(const std::string& name);
+
+}  // namespace cardiograd::testing
