@@ -138,10 +138,12 @@ TEST_F(Predict, RefusesWhatDoesNotFit) {
 }
 
 TEST_F(Predict, WithoutGnuplotTheProbabilitiesStillCome) {
+  testing::ProgramOptions options;
+  options.environment["PATH"] = path("records");
   const ProgramResult result = run_program(CARDIOGRAD_BUILD_DIR "/cardiograd",
                                            {"predict", "--model", path("cnn.safetensors"),
                                             "--record", path("records/a"), "--plot", path("a.png")},
-                                           {.environment = {{"PATH", path("records")}}});
+                                           options);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(result.out.starts_with("a (100 Hz, cnn")) << result.out;
   EXPECT_TRUE(
