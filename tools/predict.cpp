@@ -57,13 +57,13 @@ void print_json(const Options& options, const Predictor& predictor, const EcgRec
 
 void print_table(const Predictor& predictor, const EcgRecord& record,
                  const std::vector<double>& probabilities) {
-  std::vector<std::vector<std::string>> rows{{"class", "probability", ""}};
+  std::vector<std::vector<std::string>> rows{{"class", "probability", ">= 0.5"}};
   for (std::size_t i = 0; i < probabilities.size(); ++i) {
     rows.push_back({valid_utf8(predictor.classes()[i]), probability(probabilities[i], 4),
-                    probabilities[i] >= called_positive ? "*" : ""});
+                    probabilities[i] >= called_positive ? "yes" : "no"});
   }
   std::cout << valid_utf8(record.name) << " (" << shortest_number(record.rate) << " Hz, "
-            << predictor.architecture() << "; *: at least 0.5)\n"
+            << predictor.architecture() << ")\n"
             << aligned_table(rows);
 }
 

@@ -59,16 +59,17 @@ std::int64_t solve(const Shapes& weights, const Shapes& base, const Shapes& next
 }
 
 std::optional<ModelOptions> fit_options(const Shapes& weights, const ModelEntry& entry,
-                                        ModelOptions options,
+                                        const ModelOptions& first,
                                         const std::shared_ptr<Backend>& backend) {
-  const auto base = shapes_of(entry, options, backend);
+  ModelOptions options = first;
+  const auto base = shapes_of(entry, first, backend);
   if (!base || !same_names(weights, *base)) return std::nullopt;
   for (std::int64_t ModelOptions::*size : {&ModelOptions::classes, &ModelOptions::note_size}) {
-    ModelOptions more = options;
+    ModelOptions more = first;  // the sizes are told apart by changing one at a time
     more.*size += 1;
     const auto next = shapes_of(entry, more, backend);
     if (next && same_names(*base, *next)) {
-      options.*size = solve(weights, *base, *next, options.*size);
+      options.*size = solve(weights, *base, *next, first.*size);
     }
   }
   if (options.classes < 1 || options.note_size < 1) return std::nullopt;

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "models/registry.h"
 #include "tests/support/shared_data.h"
 #include "trainer/predictor.h"
 #include "trainer/record_notes.h"
@@ -21,12 +20,6 @@ std::string upper(std::string text) {
   return text;
 }
 
-std::vector<std::string> registered_models() {
-  std::vector<std::string> names;
-  for (const ModelEntry& entry : model_registry()) names.push_back(entry.name);
-  return names;
-}
-
 class SeedPrediction : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(SeedPrediction, OfTheFirstRecord) {
@@ -35,7 +28,6 @@ TEST_P(SeedPrediction, OfTheFirstRecord) {
   const std::string name = upper(GetParam());
   std::ifstream file(shared_path("golden/seed/expected.json"));
   const auto models = nlohmann::json::parse(file).at("models");
-  if (!models.contains(name)) GTEST_SKIP() << "the seed left no checkpoint of " << name;
 
   const Predictor predictor({shared_path("golden/seed/model_" + name + ".pt"), "", {}});
   EXPECT_EQ(predictor.architecture(), GetParam());
@@ -53,8 +45,8 @@ TEST_P(SeedPrediction, OfTheFirstRecord) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SeedPrediction, ::testing::ValuesIn(registered_models()),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Models, SeedPrediction, ::testing::Values("mmcnn_cat", "mmrnn"),
+                         [](const auto& one) { return one.param; });
 
 }  // namespace
 }  // namespace cardiograd
