@@ -282,10 +282,14 @@ void plot_calibration(const std::filesystem::path& path, std::string_view title,
               ", ";
     }
   }
-  plot += "$pooled using 1:2 with linespoints pt 7 ps 0.9 lw 3 lc rgb '#000000' title " +
-          gnuplot_quote("all classes (ECE " + fixed3(pooled.expected_error) + ", Brier " +
-                        fixed3(pooled.brier) + ")") +
-          "\n";
+  plot +=
+      "$pooled using 1:2 with linespoints pt 7 ps 0.9 lw 3 lc rgb '#000000' title 'all classes'";
+  // One wide entry would push the legend into the picture.
+  const auto remark = [](const char* name, double value) {
+    return ", keyentry with dots lc rgb '#ffffff' title '" + std::string(name) + "  " +
+           fixed3(value) + "'";
+  };
+  plot += remark("ECE", pooled.expected_error) + remark("Brier score", pooled.brier) + "\n";
   std::string script = plot_look + blocks;
   script += "set multiplot title " + gnuplot_quote(title) +
             " font ',13'\n"
