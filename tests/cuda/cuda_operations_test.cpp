@@ -28,13 +28,6 @@ const std::set<std::string>& without_kernel() {
       // conv1d_relu_maxpool.cu
       "conv1d_relu_maxpool_forward",
       "conv1d_relu_maxpool_backward",
-      // pool.cu
-      "max_pool1d_forward",
-      "max_pool1d_backward",
-      "avg_pool1d_forward",
-      "avg_pool1d_backward",
-      "adaptive_avg_pool1d_forward",
-      "adaptive_avg_pool1d_backward",
       // lstm.cu
       "lstm_forward",
       "lstm_backward",
