@@ -14,9 +14,6 @@ namespace {
 // for a method that is listed here and works.
 const std::set<std::string>& without_kernel() {
   static const std::set<std::string> names{
-      // softmax.cu
-      "softmax_forward",
-      "softmax_backward",
       // linear.cu
       "linear_forward",
       "linear_backward_data",
@@ -46,9 +43,6 @@ const std::set<std::string>& without_kernel() {
       "batch_norm_training_backward",
       "batch_norm_inference_forward",
       "batch_norm_inference_backward",
-      // layer_norm.cu
-      "layer_norm_forward",
-      "layer_norm_backward",
       // gather.cu
       "gather_records",
   };
