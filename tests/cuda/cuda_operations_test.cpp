@@ -38,11 +38,6 @@ const std::set<std::string>& without_kernel() {
       "embedding_forward",
       "embedding_backward",
       "quantize",
-      // batch_norm.cu
-      "batch_norm_training_forward",
-      "batch_norm_training_backward",
-      "batch_norm_inference_forward",
-      "batch_norm_inference_backward",
       // gather.cu
       "gather_records",
   };
