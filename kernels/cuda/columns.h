@@ -31,43 +31,31 @@ struct Columns {
 inline constexpr int finish_rows = 32;  // threads that add up one column's chunks
 inline constexpr int finish_threads = 32 * finish_rows;
 
-inline unsigned tile_columns(std::int64_t packs) {
-  unsigned columns = 1;
-  while (columns < 32 && static_cast<std::int64_t>(columns) < packs) columns *= 2;
-  return columns;
-}
-
 // Rows that a block sums: at most 1024 chunks, at least 128 rows.
 inline std::int64_t column_chunk_rows(std::int64_t rows) {
   return std::max<std::int64_t>(128, (rows + 1023) / 1024);
 }
 
-// Which rows and channels item `item` of a grid of tiles is.
-template <int n>
-struct Tile {
-  std::int64_t column;
-  std::int64_t chunk;
-  std::int64_t first;  // this thread's first row
-  std::int64_t end;
-  bool inside;  // the channels are there
-
-  CG_DEVICE Tile(const Columns& shape, std::int64_t rows_a_chunk, std::int64_t item) {
-    const std::int64_t across = tiles_across(shape);
-    column = (item % across * blockDim.x + threadIdx.x) * n;
-    chunk = item / across;
-    first = chunk * rows_a_chunk + threadIdx.y;
-    end = (chunk + 1) * rows_a_chunk;
-    end = end < shape.rows ? end : shape.rows;
-    inside = column < shape.channels;
-  }
-  CG_DEVICE static std::int64_t tiles_across(const Columns& shape) {
-    const std::int64_t columns = static_cast<std::int64_t>(blockDim.x) * n;
-    return (shape.channels + columns - 1) / columns;
-  }
-  CG_DEVICE static std::int64_t count(const Columns& shape, std::int64_t rows_a_chunk) {
-    return tiles_across(shape) * ((shape.rows + rows_a_chunk - 1) / rows_a_chunk);
-  }
+// The block of a grid whose x is tiles of channels, and the tiles.
+struct ColumnGrid {
+  dim3 block;
+  unsigned across;
 };
+
+template <int n>
+ColumnGrid column_grid(const Columns& shape) {
+  unsigned columns = 1;
+  while (columns < 32 && std::int64_t{columns} * n < shape.channels) columns *= 2;
+  const std::int64_t width = std::int64_t{columns} * n;
+  return {dim3(columns, block_threads / columns),
+          static_cast<unsigned>((shape.channels + width - 1) / width)};
+}
+
+// The first of this thread's n channels.
+template <int n>
+CG_DEVICE std::int64_t first_column() {
+  return (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * n;
+}
 
 // partial[chunk][0 and 1][channel] = the chunk's sums of the two terms. Terms:
 //   Total, n                          what sums are held in; channels a thread takes
@@ -84,15 +72,17 @@ void column_sums_kernel(Terms terms, Columns shape, std::int64_t rows_a_chunk,
   const auto lanes = static_cast<int>(blockDim.y);
   const auto lane = static_cast<int>(threadIdx.y);
   const int mine = lane * columns + static_cast<int>(threadIdx.x);
-  const std::int64_t tiles = Tile<n>::count(shape, rows_a_chunk);
-  for (std::int64_t item = blockIdx.x; item < tiles; item += gridDim.x) {
-    const Tile<n> tile(shape, rows_a_chunk, item);
+  const std::int64_t column = first_column<n>();
+  const bool inside = column < shape.channels;
+  for (std::int64_t chunk = blockIdx.y; chunk * rows_a_chunk < shape.rows; chunk += gridDim.y) {
     Total a[n] = {};
     Total b[n] = {};
-    if (tile.inside) {
-      const auto fixed = terms.fixed(tile.column);
-      for (std::int64_t row = tile.first; row < tile.end; row += lanes) {
-        terms.add(fixed, row, row * shape.channels + tile.column, a, b);
+    if (inside) {
+      const auto fixed = terms.fixed(column);
+      const std::int64_t next = (chunk + 1) * rows_a_chunk;
+      const std::int64_t end = next < shape.rows ? next : shape.rows;
+      for (std::int64_t row = chunk * rows_a_chunk + lane; row < end; row += lanes) {
+        terms.add(fixed, row, row * shape.channels + column, a, b);
       }
     }
     CG_UNROLL
@@ -108,14 +98,14 @@ void column_sums_kernel(Terms terms, Columns shape, std::int64_t rows_a_chunk,
       }
       sync_block();
     }
-    if (lane == 0 && tile.inside) {
+    if (lane == 0 && inside) {
       CG_UNROLL
       for (int j = 0; j < n; ++j) {
-        partial[2 * tile.chunk * shape.channels + tile.column + j] = sums[j][mine];
-        partial[(2 * tile.chunk + 1) * shape.channels + tile.column + j] = sums[n + j][mine];
+        partial[2 * chunk * shape.channels + column + j] = sums[j][mine];
+        partial[(2 * chunk + 1) * shape.channels + column + j] = sums[n + j][mine];
       }
     }
-    sync_block();  // sums is written again by the next item
+    sync_block();  // sums is written again for the next chunk
   }
 }
 
@@ -157,44 +147,36 @@ void column_sums(const Device& device, BlockCache& blocks, const Terms& terms, c
   const std::int64_t rows = column_chunk_rows(shape.rows);
   const std::int64_t chunks = (shape.rows + rows - 1) / rows;
   const Scratch<Total> partial(blocks, 2 * chunks * shape.channels);
-  const unsigned columns = tile_columns(shape.channels / Terms::n);
-  const std::int64_t width = std::int64_t{columns} * Terms::n;
-  const std::int64_t tiles = (shape.channels + width - 1) / width * chunks;
-  launch<column_sums_kernel<Terms>>(device.blocks_for(tiles, 1),
-                                    dim3(columns, block_threads / columns), 0, device.stream, terms,
-                                    shape, rows, partial.data());
+  const ColumnGrid grid = column_grid<Terms::n>(shape);
+  launch<column_sums_kernel<Terms>>(dim3(grid.across, device.blocks_for(chunks, 1)), grid.block, 0,
+                                    device.stream, terms, shape, rows, partial.data());
   launch<column_finish_kernel<Finish, Total>>(
       static_cast<unsigned>((shape.channels + 31) / 32), dim3(32, finish_rows), 0, device.stream,
       finish, static_cast<const Total*>(partial.data()), chunks, shape.channels);
 }
 
-// operation.apply(fixed, at) for every element pack, where fixed = operation.fixed(column).
+// operation.apply(fixed, at) for every pack of elements, where fixed = operation.fixed(column).
 template <class Operation>
 CG_KERNEL(block_threads)
-void column_map_kernel(Operation operation, Columns shape, std::int64_t rows_a_chunk) {
-  constexpr int n = Operation::n;
-  const std::int64_t tiles = Tile<n>::count(shape, rows_a_chunk);
-  for (std::int64_t item = blockIdx.x; item < tiles; item += gridDim.x) {
-    const Tile<n> tile(shape, rows_a_chunk, item);
-    if (!tile.inside) continue;
-    const auto fixed = operation.fixed(tile.column);
-    for (std::int64_t row = tile.first; row < tile.end; row += blockDim.y) {
-      operation.apply(fixed, row * shape.channels + tile.column);
-    }
+void column_map_kernel(Operation operation, Columns shape) {
+  const std::int64_t column = first_column<Operation::n>();
+  if (column >= shape.channels) return;
+  const auto fixed = operation.fixed(column);
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y;
+       row < shape.rows; row += step) {
+    operation.apply(fixed, row * shape.channels + column);
   }
 }
 
 template <class Operation>
 void column_map(const Device& device, const Operation& operation, const Columns& shape) {
-  constexpr std::int64_t rows_a_thread = 8;
-  const unsigned columns = tile_columns(shape.channels / Operation::n);
-  const std::int64_t width = std::int64_t{columns} * Operation::n;
-  const std::int64_t rows = rows_a_thread * (block_threads / columns);
-  const std::int64_t tiles =
-      (shape.channels + width - 1) / width * ((shape.rows + rows - 1) / rows);
-  launch<column_map_kernel<Operation>>(device.blocks_for(tiles, 1),
-                                       dim3(columns, block_threads / columns), 0, device.stream,
-                                       operation, shape, rows);
+  constexpr std::int64_t rows_a_thread = 8;  // for which it loads its coefficients once
+  const ColumnGrid grid = column_grid<Operation::n>(shape);
+  const std::int64_t rows = rows_a_thread * grid.block.y;
+  launch<column_map_kernel<Operation>>(
+      dim3(grid.across, device.blocks_for((shape.rows + rows - 1) / rows, 1)), grid.block, 0,
+      device.stream, operation, shape);
 }
 
 }  // namespace cardiograd::cuda

@@ -142,6 +142,7 @@ void max_pool_backward_kernel(Pooling p, const std::int32_t* __restrict__ index,
   for (std::int64_t i = first_item(); i < items; i += item_step()) {
     const Place at = place_of<width>(p, i, p.inputs);
     const Range range = p.covering(at.step);
+    const auto step = static_cast<std::int32_t>(at.step);
     float total[width] = {};
     for (std::int64_t o = range.begin; o < range.end; ++o) {
       const std::int64_t from = (at.record * p.outputs + o) * p.channels + at.channel;
@@ -151,7 +152,7 @@ void max_pool_backward_kernel(Pooling p, const std::int32_t* __restrict__ index,
         const Pack<std::int32_t, group> steps = load_pack<group>(index + from + part);
         CG_UNROLL
         for (int j = 0; j < group; ++j) {
-          total[part + j] += steps[j] == at.step ? to_float(gradient[part + j]) : 0.0F;
+          total[part + j] += steps[j] == step ? to_float(gradient[part + j]) : 0.0F;
         }
       }
     }
