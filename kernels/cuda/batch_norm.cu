@@ -134,7 +134,7 @@ struct GradientTerms {
   using Total = Wide<T>;
   static constexpr int n = width;
   struct Fixed {
-    float mean[n];
+    T mean[n];  // in its storage: fewer registers
   };
   const T* x;
   const T* dy;
@@ -143,7 +143,7 @@ struct GradientTerms {
   CG_DEVICE Fixed fixed(std::int64_t column) const {
     Fixed fixed;
     CG_UNROLL
-    for (int j = 0; j < n; ++j) fixed.mean[j] = to_float(mean[column + j]);
+    for (int j = 0; j < n; ++j) fixed.mean[j] = mean[column + j];
     return fixed;
   }
   CG_DEVICE void add(const Fixed& fixed, std::int64_t, std::int64_t at, Total (&a)[n],
@@ -154,7 +154,8 @@ struct GradientTerms {
     for (int j = 0; j < n; ++j) {
       const auto g = static_cast<Total>(to_float(gradient[j]));
       a[j] += g;
-      b[j] += g * (static_cast<Total>(to_float(value[j])) - static_cast<Total>(fixed.mean[j]));
+      b[j] += g * (static_cast<Total>(to_float(value[j])) -
+                   static_cast<Total>(to_float(fixed.mean[j])));
     }
   }
 };

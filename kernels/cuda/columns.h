@@ -81,8 +81,10 @@ void column_sums_kernel(Terms terms, Columns shape, std::int64_t rows_a_chunk,
       const auto fixed = terms.fixed(column);
       const std::int64_t next = (chunk + 1) * rows_a_chunk;
       const std::int64_t end = next < shape.rows ? next : shape.rows;
-      for (std::int64_t row = chunk * rows_a_chunk + lane; row < end; row += lanes) {
-        terms.add(fixed, row, row * shape.channels + column, a, b);
+      std::int64_t row = chunk * rows_a_chunk + lane;
+      std::int64_t at = row * shape.channels + column;
+      for (; row < end; row += lanes, at += lanes * shape.channels) {
+        terms.add(fixed, row, at, a, b);
       }
     }
     CG_UNROLL
@@ -160,11 +162,12 @@ template <class Operation>
 CG_KERNEL(block_threads)
 void column_map_kernel(Operation operation, Columns shape) {
   const std::int64_t column = first_column<Operation::n>();
-  if (column >= shape.channels) return;
-  const auto fixed = operation.fixed(column);
+  const bool inside = column < shape.channels;
+  const auto fixed = operation.fixed(inside ? column : 0);
+  const std::int64_t rows = inside ? shape.rows : 0;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
   for (std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y;
-       row < shape.rows; row += step) {
+       row < rows; row += step) {
     operation.apply(fixed, row * shape.channels + column);
   }
 }

@@ -144,8 +144,9 @@ void max_pool_backward_kernel(Pooling p, const std::int32_t* __restrict__ index,
     const Range range = p.covering(at.step);
     const auto step = static_cast<std::int32_t>(at.step);
     float total[width] = {};
-    for (std::int64_t o = range.begin; o < range.end; ++o) {
-      const std::int64_t from = (at.record * p.outputs + o) * p.channels + at.channel;
+    std::int64_t from = (at.record * p.outputs + range.begin) * p.channels + at.channel;
+    const std::int64_t end = from + (range.end - range.begin) * p.channels;
+    for (; from < end; from += p.channels) {
       const Pack<T, width> gradient = load_pack<width>(dy + from);
       CG_UNROLL
       for (int part = 0; part < width; part += group) {
