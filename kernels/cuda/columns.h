@@ -31,9 +31,10 @@ struct Columns {
 inline constexpr int finish_rows = 32;  // threads that add up one column's chunks
 inline constexpr int finish_threads = 32 * finish_rows;
 
-// Rows that a block sums: at most 1024 chunks, at least 128 rows.
+// Rows that a block sums: at least 128, and so many that there are at most 512 chunks, which fill a
+// Hopper once at four blocks a multiprocessor. More would only lengthen the second stage.
 inline std::int64_t column_chunk_rows(std::int64_t rows) {
-  return std::max<std::int64_t>(128, (rows + 1023) / 1024);
+  return std::max<std::int64_t>(128, (rows + 511) / 512);
 }
 
 // The block of a grid whose x is tiles of channels, and the tiles.
