@@ -14,9 +14,6 @@ namespace {
 // for a method that is listed here and works.
 const std::set<std::string>& without_kernel() {
   static const std::set<std::string> names{
-      // softmax.cu
-      "softmax_forward",
-      "softmax_backward",
       // linear.cu
       "linear_forward",
       "linear_backward_data",
@@ -28,13 +25,6 @@ const std::set<std::string>& without_kernel() {
       // conv1d_relu_maxpool.cu
       "conv1d_relu_maxpool_forward",
       "conv1d_relu_maxpool_backward",
-      // pool.cu
-      "max_pool1d_forward",
-      "max_pool1d_backward",
-      "avg_pool1d_forward",
-      "avg_pool1d_backward",
-      "adaptive_avg_pool1d_forward",
-      "adaptive_avg_pool1d_backward",
       // lstm.cu
       "lstm_forward",
       "lstm_backward",
@@ -48,19 +38,6 @@ const std::set<std::string>& without_kernel() {
       "embedding_forward",
       "embedding_backward",
       "quantize",
-      // batch_norm.cu
-      "batch_norm_training_forward",
-      "batch_norm_training_backward",
-      "batch_norm_inference_forward",
-      "batch_norm_inference_backward",
-      // layer_norm.cu
-      "layer_norm_forward",
-      "layer_norm_backward",
-      // loss.cu
-      "bce_with_logits",
-      // optimizer.cu
-      "gradient_norm",
-      "optimizer_step",
       // gather.cu
       "gather_records",
   };
@@ -69,7 +46,7 @@ const std::set<std::string>& without_kernel() {
 
 // Methods that have no bf16 storage, because what they work on stays in f32.
 const std::set<std::string>& f32_only() {
-  static const std::set<std::string> names{};
+  static const std::set<std::string> names{"optimizer_step"};
   return names;
 }
 

@@ -56,9 +56,11 @@ std::vector<OperationCase> all_adaptive_cases() {
     std::int64_t outputs = 1;
   };
   const std::vector<Adaptive> shapes{
-      {{1, 1, 1}, 1},   {{3, 17, 12}, 1}, {{3, 17, 12}, 5}, {{2, 17, 3}, 17},  {{2, 5, 16}, 12},
-      {{2, 33, 17}, 7}, {{0, 17, 12}, 3}, {{2, 1, 33}, 4},  {{2, 122, 48}, 8}, {{1, 64, 64}, 16},
+      {{1, 1, 1}, 1},    {{3, 17, 12}, 1},  {{3, 17, 12}, 5},       {{2, 17, 3}, 17},
+      {{2, 5, 16}, 12},  {{2, 33, 17}, 7},  {{0, 17, 12}, 3},       {{2, 1, 33}, 4},
+      {{2, 122, 48}, 8}, {{1, 64, 64}, 16}, {{1, 70000, 1}, 65000},
   };
+  // The product of the last one's lengths needs more than 32 bits.
   std::vector<OperationCase> cases;
   for (const Adaptive& shape : shapes) {
     OperationCase each{shape.x.to_string() + " to " + std::to_string(shape.outputs),

@@ -118,6 +118,13 @@ std::vector<OperationCase> gradient_norm_cases() {
       cases.push_back(each.input("gradients", {size}).output("norm", {1}).output("factor", {1}));
     }
   }
+  // Squares that leave float32's range, of a norm that does not.
+  OperationCase large{"squares beyond float32", {}, [](Backend& backend, const BoundOperands& o) {
+                        backend.gradient_norm(o["gradients"], 1.0, o["norm"], o["factor"]);
+                      }};
+  cases.push_back(large.input("gradients", {40}, listed({1e25, -3e25, 2.0}))
+                      .output("norm", {1})
+                      .output("factor", {1}));
   OperationCase unbounded{
       "a NaN in the gradients", {}, [](Backend& backend, const BoundOperands& o) {
         backend.gradient_norm(o["gradients"], 1.0, o["norm"], o["factor"]);
