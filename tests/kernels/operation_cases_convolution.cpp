@@ -40,7 +40,8 @@ std::vector<OperationCase> all_linear_cases() {
                                                    {{1, 64}, 71},
                                                    {{65, 31}, 33},
                                                    {{3, 768}, 128},
-                                                   {{2, 5856}, 12}}) {
+                                                   {{2, 5856}, 12},
+                                                   {{600, 12}, 20}}) {
       cases.push_back(linear_case(shape, bias));
     }
   }
