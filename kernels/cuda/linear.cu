@@ -7,6 +7,7 @@
 // weight gradient, a classifier on a flattened record) is cut along the depth into chunks that
 // depend on the shape alone, and the chunks are summed in a fixed order (partials.h).
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/four.h"
 #include "kernels/cuda/partials.h"
 #include "kernels/linear_shape.h"
 
@@ -35,24 +36,6 @@ struct Product {
     return depth == 0 ? 1 : (depth + depth_chunk - 1) / depth_chunk;
   }
 };
-
-// Four neighbouring elements, of which the first `valid` exist.
-template <class T>
-CG_DEVICE Pack<float, 4> load_four(const T* p, std::int64_t valid, bool packed) {
-  Pack<float, 4> four{};
-  if (valid <= 0) return four;
-  if (packed) {
-    const Pack<T, 4> stored = load_pack<4>(p);
-    CG_UNROLL
-    for (int j = 0; j < 4; ++j) four[j] = to_float(stored[j]);
-    return four;
-  }
-  CG_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    if (j < valid) four[j] = to_float(p[j]);
-  }
-  return four;
-}
 
 // An operand of `lines` lines (rows of a, columns of b). along_depth: a line's elements are
 // neighbours in memory; otherwise the lines are.
@@ -128,18 +111,10 @@ CG_DEVICE void write_result(const Product& product, const float (&sums)[8][4], s
   for (int i = 0; i < 8; ++i) {
     const std::int64_t at = row + (i < 4 ? i : tile / 2 + i - 4);
     if (at >= product.rows) continue;
-    Out* to = c + at * product.columns + column;
-    Pack<Out, 4> four;
+    Pack<float, 4> four;
     CG_UNROLL
-    for (int j = 0; j < 4; ++j) four[j] = from_float<Out>(sums[i][j] + offset[j]);
-    if (product.c_packed && column < product.columns) {
-      store_pack(to, four);
-    } else {
-      CG_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        if (column + j < product.columns) to[j] = four[j];
-      }
-    }
+    for (int j = 0; j < 4; ++j) four[j] = sums[i][j] + offset[j];
+    store_four(c + at * product.columns + column, four, product.columns - column, product.c_packed);
   }
 }
 
@@ -202,24 +177,21 @@ template <bool a_along_depth, bool b_along_depth, class T>
 void multiply(const Device& device, BlockCache& blocks, Product product, const T* a, const T* b,
               const T* bias, T* c) {
   product.depth_chunk = depth_chunk_of(product);
-  const auto packed = [](std::int64_t neighbours, const void* p, std::size_t bytes) {
-    return neighbours % 4 == 0 && is_aligned(p, 4 * bytes);
-  };
-  product.a_packed = packed(a_along_depth ? product.depth : product.rows, a, sizeof(T));
-  product.b_packed = packed(b_along_depth ? product.depth : product.columns, b, sizeof(T));
+  product.a_packed = fours_fit(a, a_along_depth ? product.depth : product.rows);
+  product.b_packed = fours_fit(b, b_along_depth ? product.depth : product.columns);
   const std::int64_t chunks = product.chunks();
   const std::int64_t items =
       ((product.rows + tile - 1) / tile) * ((product.columns + tile - 1) / tile) * chunks;
   const auto grid = static_cast<unsigned>(std::min<std::int64_t>(items, 1 << 30));
   if (chunks == 1) {
-    product.c_packed = packed(product.columns, c, sizeof(T));
+    product.c_packed = fours_fit(c, product.columns);
     launch<matrix_product_kernel<a_along_depth, b_along_depth, T, T>>(
         grid, product_threads, 0, device.stream, product, a, b, bias, c);
     return;
   }
   const std::int64_t count = product.rows * product.columns;
   const Scratch<float> partial(blocks, chunks * count);
-  product.c_packed = packed(product.columns, partial.data(), sizeof(float));
+  product.c_packed = fours_fit(partial.data(), product.columns);
   launch<matrix_product_kernel<a_along_depth, b_along_depth, T, float>>(
       grid, product_threads, 0, device.stream, product, a, b, static_cast<const T*>(nullptr),
       partial.data());

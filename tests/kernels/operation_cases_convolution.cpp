@@ -99,6 +99,7 @@ std::vector<Convolution> convolutions() {
       {0, 20, 12, 16, 5, {1, 2}},  // empty batch
       {2, 0, 3, 4, 1, {}},         // empty sequences
       {17, 3, 12, 16, 3, {1, 1}},
+      {1100, 2, 1, 1, 1, {}},  // more tiles than chunks
   };
 }
 
