@@ -15,7 +15,8 @@ void CudaBackend::conv1d_forward(const Conv1dSpec& spec, ConstView x, ConstView 
   if (y.numel() == 0) return;
   cuda::dispatch_storage("conv1d", {y, x, weight, bias}, [&](auto element) {
     using T = decltype(element);
-    const cuda::Convolution<false> convolution{shape, shape.output_length};
+    const cuda::Convolution<false> convolution{shape,
+                                               cuda::forward_walk(shape, shape.output_length)};
     const T* offset = cuda::elements<T>(bias);
     T* out = cuda::elements<T>(y);
     if (spec.groups == 1) {
@@ -36,17 +37,19 @@ void CudaBackend::conv1d_backward_data(const Conv1dSpec& spec, ConstView dy, Con
   if (dx.numel() == 0) return;
   cuda::dispatch_storage("conv1d", {dx, dy, weight}, [&](auto element) {
     using T = decltype(element);
-    const cuda::Convolution<true> convolution{shape, shape.length};
+    const T* gradient = cuda::elements<T>(dy);
+    const T* factors = cuda::elements<T>(weight);
     T* out = cuda::elements<T>(dx);
-    if (spec.groups == 1) {
-      cuda::convolve_tiles(device_, convolution, 1,
-                           cuda::Rows<T>(cuda::elements<T>(dy), shape.output_length, shape.outputs),
-                           cuda::elements<T>(weight),
-                           cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
-    } else {
-      cuda::convolve_groups(device_, convolution, cuda::elements<T>(dy), cuda::elements<T>(weight),
-                            static_cast<const T*>(nullptr), out);
-    }
+    cuda::for_each_phase(shape, [&](const cuda::Convolution<true>& convolution) {
+      if (spec.groups == 1) {
+        cuda::convolve_tiles(device_, convolution, 1,
+                             cuda::Rows<T>(gradient, shape.output_length, shape.outputs), factors,
+                             cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
+      } else {
+        cuda::convolve_groups(device_, convolution, gradient, factors,
+                              static_cast<const T*>(nullptr), out);
+      }
+    });
   });
 }
 

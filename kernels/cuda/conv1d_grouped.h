@@ -17,17 +17,17 @@ void grouped_conv_kernel(Convolution<backward> convolution, const T* __restrict_
                          const T* __restrict__ weight, const T* __restrict__ bias,
                          Out* __restrict__ y) {
   const Conv1dShape& shape = convolution.shape;
+  const Walk& walk = convolution.walk;
   const std::int64_t inputs = convolution.in_channels();
   const std::int64_t outputs = convolution.out_channels();
   const std::int64_t in_group = inputs / shape.spec.groups;
   const std::int64_t out_group = outputs / shape.spec.groups;
-  const std::int64_t along = (convolution.phase_steps() + grouped_steps - 1) / grouped_steps;
-  const std::int64_t count = shape.records * convolution.phases() * along * outputs;
+  const std::int64_t along = (walk.steps + grouped_steps - 1) / grouped_steps;
+  const std::int64_t count = shape.records * along * outputs;
   for (std::int64_t i = first_item(); i < count; i += item_step()) {
     const std::int64_t channel = i % outputs;
     const std::int64_t q0 = i / outputs % along * grouped_steps;
-    const std::int64_t record = i / outputs / along / convolution.phases();
-    const Walk walk = convolution.walk(i / outputs / along % convolution.phases());
+    const std::int64_t record = i / outputs / along;
     const std::int64_t group = channel / out_group;
     float sums[grouped_steps] = {};
     for (std::int64_t j = 0; j < walk.taps; ++j) {
@@ -61,9 +61,8 @@ void grouped_conv_kernel(Convolution<backward> convolution, const T* __restrict_
 template <bool backward, class T, class Out>
 void convolve_groups(const Device& device, const Convolution<backward>& convolution, const T* x,
                      const T* weight, const T* bias, Out* y) {
-  const std::int64_t along = (convolution.phase_steps() + grouped_steps - 1) / grouped_steps;
-  const std::int64_t items =
-      convolution.shape.records * convolution.phases() * along * convolution.out_channels();
+  const std::int64_t along = (convolution.walk.steps + grouped_steps - 1) / grouped_steps;
+  const std::int64_t items = convolution.shape.records * along * convolution.out_channels();
   launch<grouped_conv_kernel<backward, T, Out>>(device.blocks_for(items), block_threads, 0,
                                                 device.stream, convolution, x, weight, bias, y);
 }

@@ -137,8 +137,8 @@ template <class T>
 void forward_with_groups(const Device& device, BlockCache& blocks, const Conv1dShape& shape,
                          const T* x, const T* weight, const WritePooled<T>& out) {
   const Scratch<float> full(blocks, shape.records * shape.output_length * shape.outputs);
-  convolve_groups(device, Convolution<false>{shape, shape.output_length}, x, weight, out.bias,
-                  full.data());
+  convolve_groups(device, Convolution<false>{shape, forward_walk(shape, shape.output_length)}, x,
+                  weight, out.bias, full.data());
   const std::int64_t count = shape.records * (shape.output_length / out.pool) * shape.outputs;
   launch<relu_pool_kernel<T>>(device.blocks_for(count), block_threads, 0, device.stream,
                               full.data(), shape.output_length, out.pool, shape.outputs, count,
@@ -166,8 +166,9 @@ void CudaBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64
       return;
     }
     cuda::convolve_tiles(device_,
-                         cuda::Convolution<false>{shape, shape.output_length / pool * pool}, pool,
-                         cuda::Rows<T>(from, shape.length, shape.inputs), factors, out);
+                         cuda::Convolution<false>{
+                             shape, cuda::forward_walk(shape, shape.output_length / pool * pool)},
+                         pool, cuda::Rows<T>(from, shape.length, shape.inputs), factors, out);
   });
 }
 
@@ -206,9 +207,10 @@ void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int6
     }
     if (dx.present() && dx.numel() > 0) {
       T* out = cuda::elements<T>(dx);
-      cuda::convolve_tiles(device_, cuda::Convolution<true>{shape, shape.length}, 1, rows,
-                           cuda::elements<T>(weight),
-                           cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
+      cuda::for_each_phase(shape, [&](const cuda::Convolution<true>& convolution) {
+        cuda::convolve_tiles(device_, convolution, 1, rows, cuda::elements<T>(weight),
+                             cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
+      });
     }
     if (dweight.numel() > 0) {
       cuda::conv_weight_gradient(device_, blocks_, shape,

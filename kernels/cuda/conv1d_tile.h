@@ -175,9 +175,10 @@ struct TilePlace {
 };
 
 template <int channels, bool backward, class T>
-CG_DEVICE void write_rows(const Convolution<backward>& convolution, const Walk& walk,
-                          const TilePlace& place, const ConvTiles&, const WriteRows<T>& out,
+CG_DEVICE void write_rows(const Convolution<backward>& convolution, const TilePlace& place,
+                          const ConvTiles&, const WriteRows<T>& out,
                           const float (&sums)[thread_steps][4], float*) {
+  const Walk& walk = convolution.walk;
   const std::int64_t count = convolution.out_channels();
   const std::int64_t channel = place.channel + threadIdx.x % (channels / 4) * 4;
   const std::int64_t valid = count - channel;
@@ -198,8 +199,8 @@ CG_DEVICE void write_rows(const Convolution<backward>& convolution, const Walk& 
 
 // The tile goes through shared memory, because the steps of a window are several threads'.
 template <int channels, bool backward, class T>
-CG_DEVICE void write_rows(const Convolution<backward>& convolution, const Walk& walk,
-                          const TilePlace& place, const ConvTiles& tiles, const WritePooled<T>& out,
+CG_DEVICE void write_rows(const Convolution<backward>& convolution, const TilePlace& place,
+                          const ConvTiles& tiles, const WritePooled<T>& out,
                           const float (&sums)[thread_steps][4], float* shared) {
   const int column = static_cast<int>(threadIdx.x) % (channels / 4) * 4;
   const std::int64_t count = convolution.out_channels();
@@ -217,7 +218,7 @@ CG_DEVICE void write_rows(const Convolution<backward>& convolution, const Walk& 
     store_pack(shared + row * pool_pitch<channels> + column, four);
   }
   sync_block();
-  const std::int64_t pooled = walk.steps / out.pool;
+  const std::int64_t pooled = convolution.walk.steps / out.pool;
   const std::int64_t first = place.step0 / out.pool;
   const int windows = static_cast<int>(tiles.steps_a_tile) / out.pool;
   for (int i = static_cast<int>(threadIdx.x); i < windows * channels; i += conv_threads<channels>) {
@@ -240,15 +241,13 @@ void conv_tile_kernel(Convolution<backward> convolution, ConvTiles tiles, Source
   CG_DYNAMIC_SHARED(float, shared);
   const std::int64_t inputs = convolution.in_channels();
   float* const staged_weights = shared + tiles.rows * row_pitch(input_fours(inputs));
+  const Walk& walk = convolution.walk;
   const std::int64_t across = (convolution.out_channels() + channels - 1) / channels;
-  const std::int64_t along =
-      (convolution.phase_steps() + tiles.steps_a_tile - 1) / tiles.steps_a_tile;
-  const std::int64_t phases = convolution.phases();
-  for (std::int64_t item = blockIdx.x; item < across * along * phases * convolution.shape.records;
+  const std::int64_t along = (walk.steps + tiles.steps_a_tile - 1) / tiles.steps_a_tile;
+  for (std::int64_t item = blockIdx.x; item < across * along * convolution.shape.records;
        item += gridDim.x) {
     const std::int64_t tile = item / across;
-    const Walk walk = convolution.walk(tile / along % phases);
-    const TilePlace place{tile / along / phases, tile % along * tiles.steps_a_tile,
+    const TilePlace place{tile / along, tile % along * tiles.steps_a_tile,
                           item % across * channels};
     const std::int64_t unit = tiles.windowed ? 1 : walk.in_stride;
     float sums[thread_steps][4] = {};
@@ -273,7 +272,7 @@ void conv_tile_kernel(Convolution<backward> convolution, ConvTiles tiles, Source
             staged_weights + static_cast<int>(threadIdx.x) % (channels / 4) * 4, taps, fours, sums);
       }
     }
-    write_rows<channels>(convolution, walk, place, tiles, out, sums, shared);
+    write_rows<channels>(convolution, place, tiles, out, sums, shared);
   }
 }
 
@@ -285,17 +284,13 @@ ConvTiles conv_tiles(const Convolution<backward>& convolution, std::int64_t pool
   constexpr std::int64_t budget = 40 * 1024 / sizeof(float);
   constexpr std::int64_t steps = tile_steps<channels>;
   const int fours = input_fours(convolution.in_channels());
-  const Conv1dSpec& spec = convolution.shape.spec;
-  const std::int64_t divisor = common_divisor(spec.dilation, spec.stride);
-  const std::int64_t stride = backward ? 1 : spec.stride;
-  const std::int64_t step = backward ? spec.dilation / divisor : spec.dilation;
-  const std::int64_t every = backward ? spec.stride / divisor : 1;
-  const std::int64_t taps = (convolution.shape.kernel + every - 1) / every;
+  const Walk& walk = convolution.walk;
+  const std::int64_t taps = std::max<std::int64_t>(walk.taps, 1);
   const auto floats = [&](std::int64_t rows, std::int64_t turn) {
     return rows * row_pitch(fours) + turn * fours * 4 * channels;
   };
   const auto window = [&](std::int64_t turn) {
-    return (steps - 1) * stride + (turn - 1) * step + 1;
+    return (steps - 1) * walk.in_stride + (turn - 1) * walk.in_step + 1;
   };
   std::int64_t turn = std::min<std::int64_t>(taps, budget);
   while (turn > 1 && floats(window(turn), turn) > budget) --turn;
@@ -320,8 +315,8 @@ void launch_conv_tiles(const Device& device, const Convolution<backward>& convol
   }
   const std::int64_t items =
       (convolution.out_channels() + channels - 1) / channels *
-      ((convolution.phase_steps() + tiles.steps_a_tile - 1) / tiles.steps_a_tile) *
-      convolution.phases() * convolution.shape.records;
+      ((convolution.walk.steps + tiles.steps_a_tile - 1) / tiles.steps_a_tile) *
+      convolution.shape.records;
   launch<conv_tile_kernel<channels, backward, Source, T, Out>>(
       static_cast<unsigned>(std::min<std::int64_t>(items, 1 << 30)), conv_threads<channels>,
       tiles.shared_bytes, device.stream, convolution, tiles, source, weight, out);
@@ -337,7 +332,7 @@ void convolve_tiles(const Device& device, const Convolution<backward>& convoluti
     if (pool > steps) return;
     const std::int64_t usable = steps / pool * pool;
     const std::int64_t cost = (convolution.out_channels() + channels - 1) / channels * channels *
-                              ((convolution.phase_steps() + usable - 1) / usable) * steps;
+                              ((convolution.walk.steps + usable - 1) / usable) * steps;
     if (cost <= least) {
       least = cost;
       best = channels;

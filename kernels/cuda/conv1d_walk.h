@@ -2,15 +2,18 @@
 // where the input's elements come from.
 #pragma once
 
+#include <numeric>
+
 #include "kernels/cpu/conv1d_shape.h"
 #include "kernels/cuda/four.h"
 
 namespace cardiograd::cuda {
 
-// The gradient to x of a strided convolution is `stride` convolutions of stride 1, one for each
-// phase l % stride of x's steps. In one walk, step q of the output is written to
-// out_first + q out_stride, and reads through tap j of `taps` input step
-// q in_stride + in_base + j in_step, with the weight's tap tap_first + j tap_step.
+CG_HOST_DEVICE std::int64_t least_of(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+// How a launch walks: step q of the output is written to out_first + q out_stride, and reads
+// through tap j of `taps` input step q in_stride + in_base + j in_step, with the weight's tap
+// tap_first + j tap_step.
 struct Walk {
   std::int64_t steps = 0;
   std::int64_t taps = 0;
@@ -23,24 +26,25 @@ struct Walk {
   std::int64_t out_stride = 1;
 };
 
-CG_HOST_DEVICE std::int64_t least_of(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-CG_HOST_DEVICE std::int64_t common_divisor(std::int64_t a, std::int64_t b) {
-  while (b != 0) {
-    const std::int64_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a;
+// The first `steps` steps of a convolution.
+inline Walk forward_walk(const Conv1dShape& shape, std::int64_t steps) {
+  Walk walk;
+  walk.steps = steps;
+  walk.taps = shape.kernel;
+  walk.in_stride = shape.spec.stride;
+  walk.in_base = -shape.spec.padding;
+  walk.in_step = shape.spec.dilation;
+  return walk;
 }
 
-// The gradient to x at steps l = q stride + phase: of the taps, those take part for which
-// l + padding - tap dilation is a multiple of the stride, which every (stride / gcd)-th is. Taps
-// run backwards, so that the steps of dy run forwards.
-CG_HOST_DEVICE Walk gradient_walk(const Conv1dShape& shape, std::int64_t phase) {
+// The gradient to x of a strided convolution is `stride` convolutions of stride 1, one for each
+// phase l % stride of x's steps. Of the taps, those take part for which l + padding - tap dilation
+// is a multiple of the stride, which every (stride / gcd)-th is. They run backwards, so that the
+// steps of dy run forwards.
+inline Walk gradient_walk(const Conv1dShape& shape, std::int64_t phase) {
   const std::int64_t stride = shape.spec.stride;
   const std::int64_t dilation = shape.spec.dilation;
-  const std::int64_t divisor = common_divisor(dilation, stride);
+  const std::int64_t divisor = std::gcd(dilation, stride);
   const std::int64_t every = stride / divisor;
   std::int64_t first = 0;
   while (first < every && (phase + shape.spec.padding - first * dilation) % stride != 0) ++first;
@@ -58,38 +62,28 @@ CG_HOST_DEVICE Walk gradient_walk(const Conv1dShape& shape, std::int64_t phase) 
   return walk;
 }
 
-// A convolution (backward: its gradient to x) as the kernels see it. `steps` of the output are
-// wanted; fewer than there are where a pooling window does not fit at the end.
+// A convolution (backward: its gradient to x) as the kernels see it.
 template <bool backward>
 struct Convolution {
   Conv1dShape shape;
-  std::int64_t steps = 0;
+  Walk walk;
 
-  CG_HOST_DEVICE std::int64_t phases() const { return backward ? shape.spec.stride : 1; }
-  CG_HOST_DEVICE std::int64_t in_length() const {
-    return backward ? shape.output_length : shape.length;
-  }
-  CG_HOST_DEVICE std::int64_t in_channels() const {
-    return backward ? shape.outputs : shape.inputs;
-  }
-  CG_HOST_DEVICE std::int64_t out_length() const {
+  constexpr std::int64_t in_length() const { return backward ? shape.output_length : shape.length; }
+  constexpr std::int64_t in_channels() const { return backward ? shape.outputs : shape.inputs; }
+  constexpr std::int64_t out_length() const {
     return backward ? shape.length : shape.output_length;
   }
-  CG_HOST_DEVICE std::int64_t out_channels() const {
-    return backward ? shape.inputs : shape.outputs;
-  }
-  // The most steps of any phase: the first one's.
-  CG_HOST_DEVICE std::int64_t phase_steps() const { return (steps + phases() - 1) / phases(); }
-  CG_HOST_DEVICE Walk walk(std::int64_t phase) const {
-    if constexpr (backward) {
-      return gradient_walk(shape, phase);
-    } else {
-      return {
-          steps, shape.kernel, shape.spec.stride, -shape.spec.padding, shape.spec.dilation, 0, 1, 0,
-          1};
-    }
-  }
+  constexpr std::int64_t out_channels() const { return backward ? shape.inputs : shape.outputs; }
 };
+
+// Calls f with the convolution of each phase of x's gradient.
+template <class F>
+void for_each_phase(const Conv1dShape& shape, F&& f) {
+  const std::int64_t phases = std::min(shape.spec.stride, shape.length);
+  for (std::int64_t phase = 0; phase < phases; ++phase) {
+    f(Convolution<true>{shape, gradient_walk(shape, phase)});
+  }
+}
 
 // [records, length, channels] in memory.
 template <class T>

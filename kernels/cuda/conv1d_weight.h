@@ -131,25 +131,29 @@ void conv_weight_kernel(Conv1dShape shape, WeightTiles tiles, Source x, Gradient
 }
 
 // Any groups: a thread one weight over a chunk of rows [n, t]; the channels of dy are neighbours.
-template <class T>
+// Index: 32 bits where all partial sums and rows are fewer than 2^31.
+template <class T, class Index>
 CG_KERNEL(block_threads)
 void grouped_weight_kernel(Conv1dShape shape, std::int64_t chunk_rows, const T* __restrict__ x,
                            const T* __restrict__ dy, float* __restrict__ partial) {
-  const std::int64_t in_group = shape.inputs / shape.spec.groups;
-  const std::int64_t out_group = shape.outputs / shape.spec.groups;
-  const std::int64_t weights = shape.kernel * in_group * shape.outputs;
+  const auto outputs = static_cast<Index>(shape.outputs);
+  const auto in_group = static_cast<Index>(shape.inputs / shape.spec.groups);
+  const auto out_group = static_cast<Index>(shape.outputs / shape.spec.groups);
+  const auto weights = static_cast<Index>(shape.kernel) * in_group * outputs;
   const std::int64_t rows = shape.records * shape.output_length;
-  const std::int64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
-  for (std::int64_t i = first_item(); i < weights * chunks; i += item_step()) {
-    const std::int64_t weight = i % weights;
-    const std::int64_t channel = weight % shape.outputs;
-    const std::int64_t input = channel / out_group * in_group + weight / shape.outputs % in_group;
+  const std::int64_t count = (rows + chunk_rows - 1) / chunk_rows * weights;
+  for (std::int64_t i = first_item(); i < count; i += item_step()) {
+    const auto at = static_cast<Index>(i);
+    const Index weight = at % weights;
+    const Index channel = weight % outputs;
+    const Index input = channel / out_group * in_group + weight / outputs % in_group;
     const std::int64_t offset =
-        weight / shape.outputs / in_group * shape.spec.dilation - shape.spec.padding;
-    const std::int64_t begin = i / weights * chunk_rows;
+        weight / outputs / in_group * shape.spec.dilation - shape.spec.padding;
+    const std::int64_t begin = at / weights * chunk_rows;
     const std::int64_t end = least_of(begin + chunk_rows, rows);
-    std::int64_t record = begin / shape.output_length;
-    std::int64_t t = begin % shape.output_length;
+    const auto length = static_cast<Index>(shape.output_length);
+    std::int64_t record = static_cast<Index>(begin) / length;
+    std::int64_t t = static_cast<Index>(begin) % length;
     float total = 0.0F;
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t step = t * shape.spec.stride + offset;
@@ -237,8 +241,16 @@ void grouped_weight_gradient(const Device& device, BlockCache& blocks, const Con
   const std::int64_t chunk_rows = (rows + wanted - 1) / wanted;
   const std::int64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
   const Scratch<float> partial(blocks, chunks * weights);
-  launch<grouped_weight_kernel<T>>(device.blocks_for(weights * chunks), block_threads, 0,
-                                   device.stream, shape, chunk_rows, x, dy, partial.data());
+  const auto run = [&](auto index) {
+    launch<grouped_weight_kernel<T, decltype(index)>>(device.blocks_for(weights * chunks),
+                                                      block_threads, 0, device.stream, shape,
+                                                      chunk_rows, x, dy, partial.data());
+  };
+  if (std::max(weights * chunks, rows) < std::int64_t{1} << 31) {
+    run(std::int32_t{});
+  } else {
+    run(std::int64_t{});
+  }
   sum_partials(device, partial.data(), chunks, weights, static_cast<const T*>(nullptr), 1, dweight);
 }
 
