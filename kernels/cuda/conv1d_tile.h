@@ -21,6 +21,9 @@ inline constexpr int thread_steps = 8;
 
 template <int channels>
 inline constexpr int conv_threads = channels == 48 ? 192 : 128;
+// A multiprocessor's, so that a thread may keep 128 registers or more: sums, a step, addresses.
+template <int channels>
+inline constexpr int conv_blocks = channels == 48 ? 2 : 4;
 template <int channels>
 inline constexpr int step_lanes = conv_threads<channels> / (channels / 4);
 template <int channels>
@@ -235,7 +238,7 @@ CG_DEVICE void write_rows(const Convolution<backward>& convolution, const TilePl
 }
 
 template <int channels, bool backward, class Source, class T, class Out>
-CG_KERNEL(conv_threads<channels>)
+CG_KERNEL(conv_threads<channels>, conv_blocks<channels>)
 void conv_tile_kernel(Convolution<backward> convolution, ConvTiles tiles, Source source,
                       const T* __restrict__ weight, Out out) {
   CG_DYNAMIC_SHARED(float, shared);

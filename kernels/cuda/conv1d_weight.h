@@ -73,7 +73,7 @@ CG_DEVICE void add_slices(int cell, int slice, const WeightTiles& tiles, float* 
 }
 
 template <class Source, class Gradient>
-CG_KERNEL(block_threads)
+CG_KERNEL(block_threads, 2)
 void conv_weight_kernel(Conv1dShape shape, WeightTiles tiles, Source x, Gradient dy,
                         float* __restrict__ partial) {
   CG_DYNAMIC_SHARED(float, shared);
@@ -133,7 +133,7 @@ void conv_weight_kernel(Conv1dShape shape, WeightTiles tiles, Source x, Gradient
 // Any groups: a thread one weight over a chunk of rows [n, t]; the channels of dy are neighbours.
 // Index: 32 bits where all partial sums and rows are fewer than 2^31.
 template <class T, class Index>
-CG_KERNEL(block_threads)
+CG_KERNEL(block_threads, 4)
 void grouped_weight_kernel(Conv1dShape shape, std::int64_t chunk_rows, const T* __restrict__ x,
                            const T* __restrict__ dy, float* __restrict__ partial) {
   const auto outputs = static_cast<Index>(shape.outputs);
