@@ -13,22 +13,6 @@ namespace cardiograd {
 
 namespace {
 
-// Throws ShapeError unless y (or dy) and winner are the pooled convolution's.
-Conv1dShape fused_shape(const Conv1dSpec& spec, std::int64_t pool, const Dims& x,
-                        const Dims& weight, const Dims& pooled, const ConstView& winner) {
-  CG_CHECK(pool >= 1 && pool <= Backend::conv_relu_pool_dead,
-           "the fused pooling window lies in 1 .. 255, got " + std::to_string(pool));
-  CG_CHECK(x.rank() == 3 && weight.rank() == 3,
-           "conv1d_relu_maxpool wants x [N, L, Ci] and weight [k, Ci / groups, Co], got " +
-               x.to_string() + " and " + weight.to_string());
-  const Dims full{x[0], spec.output_length(x[1], weight[0]), weight[2]};
-  const Conv1dShape shape = conv1d_shape(spec, x, weight, full);
-  CG_CHECK(pooled == Dims({full[0], full[1] / pool, full[2]}) && winner.dims == pooled,
-           "conv1d_relu_maxpool: y " + pooled.to_string() + " and winner " +
-               winner.dims.to_string() + " do not fit the convolution's " + full.to_string());
-  return shape;
-}
-
 std::int64_t full_count(const Conv1dShape& shape) {
   return shape.records * shape.output_length * shape.outputs;
 }
@@ -87,10 +71,7 @@ void CpuBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64
   require_f32("conv1d_relu_maxpool", {x, weight, dy, dx, dweight, dbias});
   const Conv1dShape shape = fused_shape(spec, pool, x.dims, weight.dims, dy.dims, winner);
   check_bias(shape, dbias);
-  CG_CHECK(dweight.dims == weight.dims && (!dx.present() || dx.dims == x.dims),
-           "conv1d_relu_maxpool: gradients " + dx.dims.to_string() + " and " +
-               dweight.dims.to_string() + " do not fit x " + x.dims.to_string() + " and weight " +
-               weight.dims.to_string());
+  check_fused_gradients(x.dims, weight.dims, dx, dweight);
   const std::uint8_t* winners = winner.as<std::uint8_t>();
   if (dy.numel() == 0) {
     if (dx.present()) fill(dx, 0.0);

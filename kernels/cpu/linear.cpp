@@ -7,36 +7,11 @@
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/linear_shape.h"
 
 namespace cardiograd {
 
 namespace {
-
-struct LinearShape {
-  std::int64_t rows = 0;
-  std::int64_t inputs = 0;
-  std::int64_t outputs = 0;
-};
-
-// Throws ShapeError unless x [..., I], weight [O, I] and y [..., O] fit.
-LinearShape linear_shape(const Dims& x, const Dims& weight, const Dims& y) {
-  CG_CHECK(weight.rank() == 2, "a linear weight is [O, I], got " + weight.to_string());
-  bool fits = x.rank() >= 1 && x.rank() == y.rank() && x[-1] == weight[1] && y[-1] == weight[0];
-  LinearShape shape{1, weight[1], weight[0]};
-  for (int axis = 0; fits && axis + 1 < x.rank(); ++axis) {
-    fits = x[axis] == y[axis];
-    shape.rows *= x[axis];
-  }
-  CG_CHECK(fits, "linear: x " + x.to_string() + ", weight " + weight.to_string() + " and y " +
-                     y.to_string() + " do not fit");
-  return shape;
-}
-
-void check_bias(const LinearShape& shape, const ConstView& bias) {
-  CG_CHECK(
-      !bias.present() || bias.dims == Dims({shape.outputs}),
-      "linear: a bias is [" + std::to_string(shape.outputs) + "], got " + bias.dims.to_string());
-}
 
 // sums[c] = sum of x[row, c] over rows, in chunks of rows that do not depend on the thread count.
 void sum_rows(BlockCache& blocks, const float* x, std::int64_t rows, std::int64_t columns,

@@ -1,16 +1,223 @@
-// 1-D convolution, bias, ReLU and max-pool in one pass: no kernels yet.
+// Convolution, bias, ReLU and max-pooling in one pass, and its gradients.
+//
+// Without groups the forward pass is conv1d_tile.h's, whose tiles are pooled in shared memory: y is
+// `pool` times smaller than what it saves from memory, and winner adds a byte an element. The
+// gradients are conv1d_tile.h's and conv1d_weight.h's, reading dy through winner, so that the
+// full-length gradient is never stored either. With groups, all of it from its parts.
+#include "kernels/cuda/conv1d_grouped.h"
+#include "kernels/cuda/conv1d_tile.h"
+#include "kernels/cuda/conv1d_weight.h"
 #include "kernels/cuda/cuda_backend_impl.h"
 
 namespace cardiograd {
+namespace cuda {
+namespace {
 
-void CudaBackend::conv1d_relu_maxpool_forward(const Conv1dSpec&, std::int64_t, ConstView, ConstView,
-                                              ConstView, View, View) {
-  cuda::no_kernel("conv1d_relu_maxpool_forward");
+// The gradient before pooling and ReLU, [records, length, channels], from dy and winner
+// [records, length / pool, channels]: dy where an element won and lives, 0 elsewhere.
+template <class T>
+struct UnpooledRows {
+  const T* dy = nullptr;
+  const std::uint8_t* winner = nullptr;
+  std::int64_t pool = 1;
+  std::int64_t pooled = 0;
+  std::int64_t channels = 0;
+  bool packed = false;
+
+  UnpooledRows(const T* dy_, const std::uint8_t* winner_, std::int64_t pool_, std::int64_t pooled_,
+               std::int64_t channels_)
+      : dy(dy_),
+        winner(winner_),
+        pool(pool_),
+        pooled(pooled_),
+        channels(channels_),
+        packed(fours_fit(dy_, channels_) && fours_fit(winner_, channels_)) {}
+
+  CG_DEVICE Pack<float, 4> four(std::int64_t record, std::int64_t step,
+                                std::int64_t channel) const {
+    const std::int64_t window = step / pool;
+    if (window >= pooled) return {};
+    const auto position = static_cast<int>(step % pool);
+    const std::int64_t at = (record * pooled + window) * channels + channel;
+    Pack<float, 4> four = load_four(dy + at, channels - channel, packed);
+    Pack<std::uint8_t, 4> won{};
+    if (packed) {
+      won = load_pack<4>(winner + at);
+    } else {
+      for (int k = 0; k < 4; ++k) {
+        if (channel + k < channels) won[k] = winner[at + k];
+      }
+    }
+    CG_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      if (won[k] != position) four[k] = 0.0F;
+    }
+    return four;
+  }
+};
+
+constexpr int alive_columns = 32;
+constexpr int alive_lanes = block_threads / alive_columns;
+constexpr std::int64_t alive_chunk = 512;  // rows that a block sums
+
+// partial[chunk, channel]: the sum of dy over the chunk's rows where the window's winner lives.
+// Bytes: sizeof(T) + 1 an element of dy. Bound: memory.
+template <class T>
+CG_KERNEL(block_threads)
+void alive_sums_kernel(const T* __restrict__ dy, const std::uint8_t* __restrict__ winner,
+                       std::int64_t rows, std::int64_t channels, float* __restrict__ partial) {
+  CG_SHARED(float[alive_lanes][alive_columns], part);
+  const auto column = static_cast<int>(threadIdx.x);
+  const auto lane = static_cast<int>(threadIdx.y);
+  const std::int64_t across = (channels + alive_columns - 1) / alive_columns;
+  const std::int64_t chunks = (rows + alive_chunk - 1) / alive_chunk;
+  for (std::int64_t item = blockIdx.x; item < across * chunks; item += gridDim.x) {
+    const std::int64_t channel = item % across * alive_columns + column;
+    const std::int64_t chunk = item / across;
+    const std::int64_t end = least_of((chunk + 1) * alive_chunk, rows);
+    float total = 0.0F;
+    if (channel < channels) {
+      for (std::int64_t row = chunk * alive_chunk + lane; row < end; row += alive_lanes) {
+        const std::int64_t at = row * channels + channel;
+        if (winner[at] != Backend::conv_relu_pool_dead) total += to_float(dy[at]);
+      }
+    }
+    part[lane][column] = total;
+    sync_block();
+    if (lane == 0 && channel < channels) {
+      for (int other = 1; other < alive_lanes; ++other) total += part[other][column];
+      partial[chunk * channels + channel] = total;
+    }
+    sync_block();  // part is written again
+  }
 }
 
-void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec&, std::int64_t, ConstView,
-                                               ConstView, ConstView, ConstView, View, View, View) {
-  cuda::no_kernel("conv1d_relu_maxpool_backward");
+template <class T>
+void bias_gradient(const Device& device, BlockCache& blocks, const T* dy,
+                   const std::uint8_t* winner, std::int64_t rows, std::int64_t channels, T* dbias) {
+  const std::int64_t chunks = (rows + alive_chunk - 1) / alive_chunk;
+  const Scratch<float> partial(blocks, chunks * channels);
+  const std::int64_t items = (channels + alive_columns - 1) / alive_columns * chunks;
+  launch<alive_sums_kernel<T>>(device.blocks_for(items, 1), dim3(alive_columns, alive_lanes), 0,
+                               device.stream, dy, winner, rows, channels, partial.data());
+  sum_partials(device, partial.data(), chunks, channels, static_cast<const T*>(nullptr), 1, dbias);
+}
+
+// With groups: y and winner from the full-length convolution, which is in f32.
+template <class T>
+CG_KERNEL(block_threads)
+void relu_pool_kernel(const float* __restrict__ full, std::int64_t length, int pool,
+                      std::int64_t channels, std::int64_t count, T* __restrict__ y,
+                      std::uint8_t* __restrict__ winner) {
+  const std::int64_t pooled = length / pool;
+  for (std::int64_t i = first_item(); i < count; i += item_step()) {
+    const std::int64_t step = i / channels % pooled * pool;
+    const std::int64_t row = i / channels / pooled * length + step;
+    std::uint8_t won = 0;
+    y[i] = from_float<T>(relu_pool(full + row * channels + i % channels, channels, pool, won));
+    winner[i] = won;
+  }
+}
+
+// With groups: the full-length gradient.
+template <class T>
+CG_KERNEL(block_threads)
+void unpool_kernel(UnpooledRows<T> rows, std::int64_t length, std::int64_t count,
+                   T* __restrict__ full) {
+  const std::int64_t fours = (rows.channels + 3) / 4;
+  for (std::int64_t i = first_item(); i < count * fours; i += item_step()) {
+    const std::int64_t row = i / fours;
+    const std::int64_t channel = i % fours * 4;
+    store_four(full + row * rows.channels + channel, rows.four(row / length, row % length, channel),
+               rows.channels - channel, rows.packed);
+  }
+}
+
+template <class T>
+void forward_with_groups(const Device& device, BlockCache& blocks, const Conv1dShape& shape,
+                         const T* x, const T* weight, const WritePooled<T>& out) {
+  const Scratch<float> full(blocks, shape.records * shape.output_length * shape.outputs);
+  convolve_groups(device, Convolution<false>{shape, forward_walk(shape, shape.output_length)}, x,
+                  weight, out.bias, full.data());
+  const std::int64_t count = shape.records * (shape.output_length / out.pool) * shape.outputs;
+  launch<relu_pool_kernel<T>>(device.blocks_for(count), block_threads, 0, device.stream,
+                              full.data(), shape.output_length, out.pool, shape.outputs, count,
+                              out.y, out.winner);
+}
+
+}  // namespace
+}  // namespace cuda
+
+void CudaBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64_t pool,
+                                              ConstView x, ConstView weight, ConstView bias, View y,
+                                              View winner) {
+  const Conv1dShape shape = fused_shape(spec, pool, x.dims, weight.dims, y.dims, winner);
+  check_bias(shape, bias);
+  auto* winners = winner.as<std::uint8_t>();
+  if (y.numel() == 0) return;
+  cuda::dispatch_storage("conv1d_relu_maxpool", {y, x, weight, bias}, [&](auto element) {
+    using T = decltype(element);
+    const T* from = cuda::elements<T>(x);
+    const T* factors = cuda::elements<T>(weight);
+    const cuda::WritePooled<T> out{cuda::elements<T>(bias), cuda::elements<T>(y), winners,
+                                   static_cast<int>(pool)};
+    if (spec.groups > 1) {
+      cuda::forward_with_groups(device_, blocks_, shape, from, factors, out);
+      return;
+    }
+    cuda::convolve_tiles(device_,
+                         cuda::Convolution<false>{
+                             shape, cuda::forward_walk(shape, shape.output_length / pool * pool)},
+                         pool, cuda::Rows<T>(from, shape.length, shape.inputs), factors, out);
+  });
+}
+
+void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int64_t pool,
+                                               ConstView x, ConstView weight, ConstView winner,
+                                               ConstView dy, View dx, View dweight, View dbias) {
+  const Conv1dShape shape = fused_shape(spec, pool, x.dims, weight.dims, dy.dims, winner);
+  check_bias(shape, dbias);
+  check_fused_gradients(x.dims, weight.dims, dx, dweight);
+  const auto* winners = winner.as<std::uint8_t>();
+  if (dy.numel() == 0) {
+    for (const View& gradient : {dx, dweight, dbias}) {
+      if (gradient.present()) fill(gradient, 0.0);
+    }
+    return;
+  }
+  cuda::dispatch_storage("conv1d_relu_maxpool", {dweight, x, weight, dy, dx, dbias}, [&](auto e) {
+    using T = decltype(e);
+    const std::int64_t pooled = shape.output_length / pool;
+    const cuda::UnpooledRows<T> rows(cuda::elements<T>(dy), winners, pool, pooled, shape.outputs);
+    if (dbias.present()) {
+      cuda::bias_gradient(device_, blocks_, rows.dy, winners, shape.records * pooled, shape.outputs,
+                          cuda::elements<T>(dbias));
+    }
+    if (spec.groups > 1) {
+      const std::int64_t count = shape.records * shape.output_length;
+      const Scratch<T> full(blocks_, count * shape.outputs);
+      cuda::launch<cuda::unpool_kernel<T>>(device_.blocks_for(count * ((shape.outputs + 3) / 4)),
+                                           cuda::block_threads, 0, device_.stream, rows,
+                                           shape.output_length, count, full.data());
+      const ConstView gradient{
+          full.data(), dy.dtype, {shape.records, shape.output_length, shape.outputs}};
+      if (dx.present()) conv1d_backward_data(spec, gradient, weight, dx);
+      conv1d_backward_weight(spec, x, gradient, dweight, {});
+      return;
+    }
+    if (dx.present() && dx.numel() > 0) {
+      T* out = cuda::elements<T>(dx);
+      cuda::for_each_phase(shape, [&](const cuda::Convolution<true>& convolution) {
+        cuda::convolve_tiles(device_, convolution, 1, rows, cuda::elements<T>(weight),
+                             cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
+      });
+    }
+    if (dweight.numel() > 0) {
+      cuda::conv_weight_gradient(device_, blocks_, shape,
+                                 cuda::Rows<T>(cuda::elements<T>(x), shape.length, shape.inputs),
+                                 rows, cuda::elements<T>(dweight));
+    }
+  });
 }
 
 }  // namespace cardiograd

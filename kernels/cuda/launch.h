@@ -4,7 +4,9 @@
 // two underscores; what is not listed here does not exist on the emulator and so does not compile.
 //
 //   CG_KERNEL(threads)     qualifies a kernel that is launched with at most that many threads a
-//                          block (a compile-time constant)
+//                          block (a compile-time constant); CG_KERNEL(threads, blocks) where the
+//                          compiler is to leave registers for that many blocks a multiprocessor,
+//                          and may use all that leaves
 //   CG_DEVICE              qualifies a function of kernels, inlined
 //   CG_HOST_DEVICE         the same, of the host's code too (constexpr functions need neither)
 //   CG_SHARED(T[4][9], s)  static shared memory, 16-byte aligned; T trivial

@@ -12,7 +12,7 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/dtype.h"
 
-#define CG_KERNEL(threads) __global__ __launch_bounds__(threads)
+#define CG_KERNEL(...) __global__ __launch_bounds__(__VA_ARGS__)
 #define CG_DEVICE __device__ __forceinline__
 #define CG_HOST_DEVICE __host__ __device__ __forceinline__
 #define CG_UNROLL _Pragma("unroll")

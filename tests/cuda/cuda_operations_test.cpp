@@ -14,17 +14,6 @@ namespace {
 // for a method that is listed here and works.
 const std::set<std::string>& without_kernel() {
   static const std::set<std::string> names{
-      // linear.cu
-      "linear_forward",
-      "linear_backward_data",
-      "linear_backward_weight",
-      // conv1d.cu
-      "conv1d_forward",
-      "conv1d_backward_data",
-      "conv1d_backward_weight",
-      // conv1d_relu_maxpool.cu
-      "conv1d_relu_maxpool_forward",
-      "conv1d_relu_maxpool_backward",
       // lstm.cu
       "lstm_forward",
       "lstm_backward",

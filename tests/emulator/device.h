@@ -15,7 +15,7 @@
 #include "kernels/dtype.h"
 #include "tests/emulator/emulator.h"
 
-#define CG_KERNEL(threads)
+#define CG_KERNEL(...)
 #define CG_DEVICE inline
 #define CG_HOST_DEVICE inline
 #define CG_UNROLL

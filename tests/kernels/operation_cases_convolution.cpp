@@ -40,7 +40,8 @@ std::vector<OperationCase> all_linear_cases() {
                                                    {{1, 64}, 71},
                                                    {{65, 31}, 33},
                                                    {{3, 768}, 128},
-                                                   {{2, 5856}, 12}}) {
+                                                   {{2, 5856}, 12},
+                                                   {{600, 12}, 20}}) {
       cases.push_back(linear_case(shape, bias));
     }
   }
@@ -246,8 +247,10 @@ std::vector<OperationCase> conv1d_backward_data_cases() {
 }
 
 std::vector<OperationCase> conv1d_backward_weight_cases() {
+  std::vector<std::pair<Convolution, bool>> all = all_convolutions();
+  all.emplace_back(Convolution{1100, 2, 1, 1, 1, {}}, true);  // more tiles than chunks
   std::vector<OperationCase> cases;
-  for (const auto& [shape, bias] : all_convolutions()) {
+  for (const auto& [shape, bias] : all) {
     cases.push_back(backward_case(conv1d_case(shape, bias), {"dweight", "dbias"},
                                   [spec = shape.spec](Backend& backend, const BoundOperands& o) {
                                     backend.conv1d_backward_weight(
