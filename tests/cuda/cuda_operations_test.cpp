@@ -28,18 +28,9 @@ const std::set<std::string>& without_kernel() {
       // lstm.cu
       "lstm_forward",
       "lstm_backward",
-      // upsample.cu
-      "upsample_nearest_forward",
-      "upsample_nearest_backward",
       // attention.cu
       "attention_forward",
       "attention_backward",
-      // tokens.cu
-      "embedding_forward",
-      "embedding_backward",
-      "quantize",
-      // gather.cu
-      "gather_records",
   };
   return names;
 }
