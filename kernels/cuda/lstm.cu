@@ -105,7 +105,7 @@ void multiply(const Device& device, const Product& product, const ProductSize& s
                                        product, size);
 }
 
-// The inputs' part of the gates' arguments: sums [L, N, 4H] of x [N, L, I].
+// The inputs' part of the gates' arguments: sums [N, L, 4H] of x [N, L, I].
 template <class T>
 struct InputProduct {
   static constexpr bool left_by_row = true;
@@ -118,8 +118,7 @@ struct InputProduct {
   float* sums;
 
   CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
-    const std::int64_t record = row % shape.records * shape.length + row / shape.records;
-    return to_float(x[record * shape.inputs + k]);
+    return to_float(x[row * shape.inputs + k]);
   }
   CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
     return to_float(weight[column * shape.inputs + k]);
@@ -130,7 +129,7 @@ struct InputProduct {
   }
 };
 
-// dx [N, L, I] of the gates' gradients [L, N, 4H].
+// dx [N, L, I] of the gates' gradients [N, L, 4H].
 template <class T>
 struct InputGradient {
   static constexpr bool left_by_row = true;
@@ -147,8 +146,7 @@ struct InputGradient {
     return to_float(weight[k * shape.inputs + column]);
   }
   CG_DEVICE void store(std::int64_t, std::int64_t row, std::int64_t column, float value) const {
-    const std::int64_t record = row % shape.records * shape.length + row / shape.records;
-    dx[record * shape.inputs + column] = from_float<T>(value);
+    dx[row * shape.inputs + column] = from_float<T>(value);
   }
 };
 
@@ -169,12 +167,10 @@ struct WeightGradient {
     return dgates[k * 4 * shape.units + row];
   }
   CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
-    const std::int64_t n = k % shape.records;
-    const std::int64_t t = k / shape.records;
     if (column == shape.units + shape.inputs) return 1.0F;
-    if (column >= shape.units) {
-      return to_float(x[(n * shape.length + t) * shape.inputs + column - shape.units]);
-    }
+    if (column >= shape.units) return to_float(x[k * shape.inputs + column - shape.units]);
+    const std::int64_t n = k / shape.length;
+    const std::int64_t t = k % shape.length;
     const std::int64_t before = shape.reverse ? t + 1 : t - 1;
     if (before < 0 || before >= shape.length) return 0.0F;
     const std::int64_t at = before * shape.records + n;
@@ -297,7 +293,7 @@ void lstm_forward_kernel(Lstm shape, const float* __restrict__ sums, const T* __
       CG_UNROLL
       for (int r = 0; r < together; ++r) {
         if (first + r < shape.records)
-          total[r] = sums[(t * shape.records + first + r) * rows + row];
+          total[r] = sums[((first + r) * shape.length + t) * rows + row];
       }
       mine.multiply(h, pitch, total);
       const bool candidate = row / units == 2;
@@ -329,7 +325,7 @@ void lstm_forward_kernel(Lstm shape, const float* __restrict__ sums, const T* __
   }
 }
 
-// The gradients of the gates' arguments, dgates [L, N, 4H]. Thread gate * H + k sums over that
+// The gradients of the gates' arguments, dgates [N, L, 4H]. Thread gate * H + k sums over that
 // gate's units what step s tells unit k of the step before.
 template <class T, int held>
 CG_KERNEL(most_threads)
@@ -384,7 +380,7 @@ void lstm_backward_kernel(Lstm shape, const T* __restrict__ weight, const T* __r
       CG_UNROLL
       for (int g = 0; g < 4; ++g) {
         dg[(r * 4 + g) * pitch + u] = gradient[g];
-        dgates[at * rows + g * units + u] = gradient[g];
+        dgates[(n * shape.length + t) * rows + g * units + u] = gradient[g];
       }
     }
     sync_block();
