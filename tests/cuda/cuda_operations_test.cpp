@@ -25,9 +25,6 @@ const std::set<std::string>& without_kernel() {
       // conv1d_relu_maxpool.cu
       "conv1d_relu_maxpool_forward",
       "conv1d_relu_maxpool_backward",
-      // attention.cu
-      "attention_forward",
-      "attention_backward",
   };
   return names;
 }
