@@ -150,18 +150,15 @@ CG_DEVICE void write_rows(const float (&sums)[rows_a_warp][columns],
   }
 }
 
-// A block's head of a record and its first row, of `tiles` a head.
-struct Place {
-  std::int64_t n;
-  std::int64_t h;
-  std::int64_t first;
-};
-CG_DEVICE Place place_of(std::int64_t item, std::int64_t tiles, std::int64_t heads) {
-  return {item / tiles / heads, item / tiles % heads, item % tiles * block_rows};
-}
-
 CG_HOST_DEVICE std::int64_t tiles_of(std::int64_t rows) {
   return (rows + block_rows - 1) / block_rows;
+}
+
+// Blocks: x is a tile of rows of a head, y the records, which a block may have several of.
+dim3 blocks_of(std::int64_t records, std::int64_t heads, std::int64_t rows) {
+  constexpr std::int64_t most = 65535;
+  return dim3(static_cast<unsigned>(tiles_of(rows) * heads),
+              static_cast<unsigned>(records < most ? records : most));
 }
 
 template <class T, int columns>
@@ -169,12 +166,13 @@ CG_KERNEL(threads)
 void attention_forward_kernel(Attention<T> a, T* __restrict__ y, T* __restrict__ lse) {
   CG_DYNAMIC_SHARED(Staged<columns>, staged);
   constexpr int width = Staged<columns>::width;
-  const std::int64_t tiles = tiles_of(a.queries);
+  const auto tiles = static_cast<unsigned>(tiles_of(a.queries));
+  const std::int64_t h = blockIdx.x / tiles;
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x % tiles) * block_rows;
+  const std::int64_t first = begin + static_cast<int>(threadIdx.x) / 32 * rows_a_warp;
   const int lane = lane_of();
-  for (std::int64_t item = blockIdx.x; item < a.records * a.heads * tiles; item += gridDim.x) {
-    const auto [n, h, begin] = place_of(item, tiles, a.heads);
-    const std::int64_t first = begin + static_cast<int>(threadIdx.x) / 32 * rows_a_warp;
-    sync_block();  // the item before has been read
+  for (std::int64_t n = blockIdx.y; n < a.records; n += gridDim.y) {
+    sync_block();  // the record before has been read
     load_rows<width>(a.q + a.at(n, a.queries, h), a.width, a.head, begin, a.queries, block_rows,
                      staged->own[0]);
     float sums[rows_a_warp][columns] = {};
@@ -248,15 +246,16 @@ void attention_backward_kernel(Attention<T> a, const T* __restrict__ lse,
   constexpr int width = Staged<columns>::width;
   const std::int64_t own_length = of_keys ? a.keys : a.queries;
   const std::int64_t other_length = of_keys ? a.queries : a.keys;
-  const std::int64_t tiles = tiles_of(own_length);
+  const auto tiles = static_cast<unsigned>(tiles_of(own_length));
+  const std::int64_t h = blockIdx.x / tiles;
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x % tiles) * block_rows;
+  const std::int64_t first = begin + static_cast<int>(threadIdx.x) / 32 * rows_a_warp;
   const int lane = lane_of();
-  for (std::int64_t item = blockIdx.x; item < a.records * a.heads * tiles; item += gridDim.x) {
-    const auto [n, h, begin] = place_of(item, tiles, a.heads);
-    const std::int64_t first = begin + static_cast<int>(threadIdx.x) / 32 * rows_a_warp;
+  for (std::int64_t n = blockIdx.y; n < a.records; n += gridDim.y) {
     const std::int64_t of_own = a.at(n, own_length, h);
     const std::int64_t of_other = a.at(n, other_length, h);
     const std::int64_t statistics = (n * a.heads + h) * a.queries;
-    sync_block();  // the item before has been read
+    sync_block();  // the record before has been read
     load_rows<width>((of_keys ? a.k : a.q) + of_own, a.width, a.head, begin, own_length, block_rows,
                      staged->own[0]);
     load_rows<width>((of_keys ? a.v : dy) + of_own, a.width, a.head, begin, own_length, block_rows,
@@ -376,8 +375,8 @@ void CudaBackend::attention_forward(const AttentionSpec& spec, const AttentionMa
     cuda::with_columns(a.head, [&](auto columns) {
       constexpr int n = decltype(columns)::value;
       cuda::launch<cuda::attention_forward_kernel<T, n>>(
-          device_.blocks_for(a.records * a.heads * cuda::tiles_of(a.queries), 1), cuda::threads,
-          sizeof(cuda::Staged<n>), device_.stream, a, cuda::elements<T>(y), cuda::elements<T>(lse));
+          cuda::blocks_of(a.records, a.heads, a.queries), cuda::threads, sizeof(cuda::Staged<n>),
+          device_.stream, a, cuda::elements<T>(y), cuda::elements<T>(lse));
     });
   });
 }
@@ -402,15 +401,14 @@ void CudaBackend::attention_backward(const AttentionSpec& spec, const AttentionM
         cuda::elements<T>(y), cuda::elements<T>(dy), delta.data());
     cuda::with_columns(a.head, [&](auto columns) {
       constexpr int n = decltype(columns)::value;
-      const std::int64_t heads = a.records * a.heads;
       cuda::launch<cuda::attention_backward_kernel<T, n, false>>(
-          device_.blocks_for(heads * cuda::tiles_of(a.queries), 1), cuda::threads,
-          sizeof(cuda::Staged<n>), device_.stream, a, cuda::elements<T>(lse), delta.data(),
-          cuda::elements<T>(dy), cuda::elements<T>(dq), static_cast<T*>(nullptr));
+          cuda::blocks_of(a.records, a.heads, a.queries), cuda::threads, sizeof(cuda::Staged<n>),
+          device_.stream, a, cuda::elements<T>(lse), delta.data(), cuda::elements<T>(dy),
+          cuda::elements<T>(dq), static_cast<T*>(nullptr));
       cuda::launch<cuda::attention_backward_kernel<T, n, true>>(
-          device_.blocks_for(heads * cuda::tiles_of(a.keys), 1), cuda::threads,
-          sizeof(cuda::Staged<n>), device_.stream, a, cuda::elements<T>(lse), delta.data(),
-          cuda::elements<T>(dy), cuda::elements<T>(dk), cuda::elements<T>(dv));
+          cuda::blocks_of(a.records, a.heads, a.keys), cuda::threads, sizeof(cuda::Staged<n>),
+          device_.stream, a, cuda::elements<T>(lse), delta.data(), cuda::elements<T>(dy),
+          cuda::elements<T>(dk), cuda::elements<T>(dv));
     });
   });
 }
