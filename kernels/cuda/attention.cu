@@ -58,9 +58,8 @@ struct Attention {
     return dot * scale + (additive != nullptr ? to_float(additive[i * keys + j]) : 0.0F);
   }
 
-  // 0 or `kept`.
+  // 0 or `kept`, where something is dropped.
   CG_DEVICE float factor(std::int64_t n, std::int64_t h, std::int64_t i, std::int64_t j) const {
-    if (!drops) return 1.0F;
     const std::int64_t block = (h * queries + i) * ((keys + 3) / 4) + j / 4;
     const auto record =
         static_cast<std::uint32_t>(numbers != nullptr ? numbers[n] : static_cast<std::int32_t>(n));
@@ -83,16 +82,17 @@ struct Staged {
   float other[2][tile][width + 1];
 };
 
-// to = `rows` rows of a head from row `first` on, zeros beyond `length` and beyond the head.
+// to = up to `rows` rows of a head from row `first` on, zeros beyond the head; returns how many
+// there are. What the others hold goes into scores alone, which are -infinity there.
 template <int width, int pitch, class T>
-CG_DEVICE void load_rows(const T* from, std::int64_t stride, std::int64_t head, std::int64_t first,
-                         std::int64_t length, int rows, float (*to)[pitch]) {
-  for (int i = static_cast<int>(threadIdx.x); i < rows * width; i += threads) {
-    const int row = i / width;
+CG_DEVICE int load_rows(const T* from, std::int64_t stride, std::int64_t head, std::int64_t first,
+                        std::int64_t length, int rows, float (*to)[pitch]) {
+  const int count = length - first < rows ? static_cast<int>(length - first) : rows;
+  for (int i = static_cast<int>(threadIdx.x); i < count * width; i += threads) {
     const int c = i % width;
-    to[row][c] =
-        first + row < length && c < head ? to_float(from[(first + row) * stride + c]) : 0.0F;
+    to[i / width][c] = c < head ? to_float(from[(first + i / width) * stride + c]) : 0.0F;
   }
+  return count;
 }
 
 // dots[r] = own row r of this warp times the lane's row of the tile.
@@ -112,10 +112,28 @@ CG_DEVICE void dot_rows(const Staged<columns>& staged, int which, std::int64_t h
   }
 }
 
-// sums[r][column] += weights[r] of each lane times its row of the tile. Every lane must call it.
+// The dropout's factors of this warp's rows from `first` on and the lane's row `other`. Drawn one
+// after the other, through the lane's own place in shared memory: four draws at once would take
+// more registers than all the rest.
+template <bool of_keys, int columns, class T>
+CG_DEVICE Pack<float, rows_a_warp> draw_factors(const Attention<T>& a, std::int64_t n,
+                                                std::int64_t h, std::int64_t first,
+                                                std::int64_t other, Staged<columns>& staged) {
+  if (!a.drops) return {1.0F, 1.0F, 1.0F, 1.0F};
+  const std::int64_t length = of_keys ? a.keys : a.queries;
+  float* mine = staged.weights[1][threadIdx.x];
+  for (int r = 0; r < rows_a_warp && first + r < length; ++r) {
+    const std::int64_t own = first + r;
+    mine[r] = of_keys ? a.factor(n, h, other, own) : a.factor(n, h, own, other);
+  }
+  return load_pack<rows_a_warp>(mine);
+}
+
+// sums[r][column] += weights[r] of each lane times its row of the tile, which has `count` rows.
+// Every lane must call it.
 template <int columns>
-CG_DEVICE void add_rows(Staged<columns>& staged, int which, const float (&weights)[rows_a_warp],
-                        float (&sums)[rows_a_warp][columns]) {
+CG_DEVICE void add_rows(Staged<columns>& staged, int which, int count,
+                        const float (&weights)[rows_a_warp], float (&sums)[rows_a_warp][columns]) {
   const int lane = lane_of();
   float(*shared)[rows_a_warp] = staged.weights[which] + (static_cast<int>(threadIdx.x) - lane);
   Pack<float, rows_a_warp> mine;
@@ -124,7 +142,7 @@ CG_DEVICE void add_rows(Staged<columns>& staged, int which, const float (&weight
   sync_warp();  // what was there has been read
   store_pack(shared[lane], mine);
   sync_warp();
-  for (int i = 0; i < tile; ++i) {
+  for (int i = 0; i < count; ++i) {
     const Pack<float, rows_a_warp> weight = load_pack<rows_a_warp>(shared[i]);
     CG_UNROLL
     for (int c = 0; c < columns; ++c) {
@@ -185,10 +203,12 @@ void attention_forward_kernel(Attention<T> a, T* __restrict__ y, T* __restrict__
       sync_block();
       const std::int64_t from = a.at(n, a.keys, h);
       load_rows<width>(a.k + from, a.width, a.head, at, a.keys, tile, staged->other[0]);
-      load_rows<width>(a.v + from, a.width, a.head, at, a.keys, tile, staged->other[1]);
+      const int count =
+          load_rows<width>(a.v + from, a.width, a.head, at, a.keys, tile, staged->other[1]);
       sync_block();
       float weights[rows_a_warp];
       dot_rows(*staged, 0, a.head, weights);
+      const auto factors = draw_factors<false>(a, n, h, first, at + lane, *staged);
       CG_UNROLL
       for (int r = 0; r < rows_a_warp; ++r) {
         const float score = a.score(weights[r], n, first + r, at + lane);
@@ -202,9 +222,9 @@ void attention_forward_kernel(Attention<T> a, T* __restrict__ y, T* __restrict__
         total[r] = total[r] * shrink + warp_sum(p);
         CG_UNROLL
         for (int c = 0; c < columns; ++c) sums[r][c] *= shrink;
-        weights[r] = p * a.factor(n, h, first + r, at + lane);
+        weights[r] = score == -infinity ? 0.0F : p * factors[r];
       }
-      add_rows(*staged, 1, weights, sums);
+      add_rows(*staged, 1, count, weights, sums);
     }
     float inverse[rows_a_warp];
     CG_UNROLL
@@ -268,13 +288,14 @@ void attention_backward_kernel(Attention<T> a, const T* __restrict__ lse,
       sync_block();
       load_rows<width>((of_keys ? a.q : a.k) + of_other, a.width, a.head, at, other_length, tile,
                        staged->other[0]);
-      load_rows<width>((of_keys ? dy : a.v) + of_other, a.width, a.head, at, other_length, tile,
-                       staged->other[1]);
+      const int count = load_rows<width>((of_keys ? dy : a.v) + of_other, a.width, a.head, at,
+                                         other_length, tile, staged->other[1]);
       sync_block();
       float weights[rows_a_warp];    // gradients of the scores
       float gradients[rows_a_warp];  // of the probabilities, then these themselves
       dot_rows(*staged, 0, a.head, weights);
       dot_rows(*staged, 1, a.head, gradients);
+      const auto factors = draw_factors<of_keys>(a, n, h, first, at + lane, *staged);
       CG_UNROLL
       for (int r = 0; r < rows_a_warp; ++r) {
         const std::int64_t i = of_keys ? at + lane : first + r;
@@ -284,15 +305,14 @@ void attention_backward_kernel(Attention<T> a, const T* __restrict__ lse,
         weights[r] = 0.0F;
         if (score != -infinity) {
           p = math::exp(score - to_float(lse[statistics + i]));
-          const float factor = a.factor(n, h, i, j);
           // One key's probability is 1 whatever its score: rounding must not tell otherwise.
-          if (a.keys > 1) weights[r] = p * (factor * gradients[r] - delta[statistics + i]);
-          p *= factor;
+          if (a.keys > 1) weights[r] = p * (factors[r] * gradients[r] - delta[statistics + i]);
+          p *= factors[r];
         }
         gradients[r] = p;
       }
-      add_rows(*staged, 0, weights, first_sums);
-      if constexpr (of_keys) add_rows(*staged, 1, gradients, second_sums);
+      add_rows(*staged, 0, count, weights, first_sums);
+      if constexpr (of_keys) add_rows(*staged, 1, count, gradients, second_sums);
     }
     const float scale[rows_a_warp] = {a.scale, a.scale, a.scale, a.scale};
     write_rows(first_sums, scale, first, own_length, a.width, a.head, d_first + of_own);
