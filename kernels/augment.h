@@ -14,6 +14,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/philox.h"
@@ -83,10 +84,12 @@ struct AugmentSpec {
 
   // Whether gather_records does anything but a centre crop.
   bool changes_signal() const;
-  RandomKey key(AugmentDraw draw) const { return {seed, epoch, static_cast<std::uint32_t>(draw)}; }
+  constexpr RandomKey key(AugmentDraw draw) const {
+    return {seed, epoch, static_cast<std::uint32_t>(draw)};
+  }
   // A window starts at a sample where the upper 24 bits of its word are below this.
   std::uint32_t mask_threshold() const;
-  std::int64_t mask_width(std::uint32_t record, std::int64_t sample) const;
+  constexpr std::int64_t mask_width(std::uint32_t record, std::int64_t sample) const;
 };
 
 // A sine by whole numbers: at sample t the phase is phase + t step, in 2^-32 turns, modulo one.
@@ -116,9 +119,14 @@ struct LeadPlan {
   double hum_mv = 0.0;
 };
 
-// record: the key of its draws. length and crop in samples, crop <= length.
-RecordPlan plan_record(const AugmentSpec& spec, std::uint32_t record, std::int64_t length,
-                       std::int64_t crop);
+// Constexpr, so that kernels of every device call them. record: the key of its draws. length and
+// crop in samples, crop <= length.
+constexpr RecordPlan plan_record(const AugmentSpec& spec, std::uint32_t record, std::int64_t length,
+                                 std::int64_t crop);
+// The plan of one lead, before it is known whether all are dropped: then kept_lead stays.
+constexpr LeadPlan plan_lead(const AugmentSpec& spec, const RecordPlan& plan, std::uint32_t record,
+                             std::int64_t lead);
+constexpr std::int64_t kept_lead(const AugmentSpec& spec, std::uint32_t record, std::int64_t leads);
 // Writes plans[0 .. leads - 1].
 void plan_leads(const AugmentSpec& spec, const RecordPlan& plan, std::uint32_t record,
                 std::int64_t leads, LeadPlan* plans);
@@ -128,5 +136,116 @@ struct Mixup {
   float share = 1.0F;        // of the record itself: lambda ~ Beta(alpha, alpha)
 };
 Mixup draw_mixup(const AugmentSpec& spec, std::uint32_t record, std::int64_t candidates);
+
+// ---- The decisions
+// -------------------------------------------------------------------------------
+
+namespace augment_detail {
+
+inline constexpr double wander_lowest = 0.05;  // Hz
+inline constexpr double wander_highest = 0.5;
+inline constexpr std::uint32_t kept_lead_block = 0x80000000U;
+
+// "word of n": 0 .. n - 1.
+constexpr std::int64_t choose(std::uint32_t word, std::int64_t n) {
+  return static_cast<std::int64_t>((std::uint64_t{word} * static_cast<std::uint64_t>(n)) >> 32);
+}
+
+constexpr double unit(std::uint32_t word) { return static_cast<double>(Philox::uniform(word)); }
+
+constexpr std::uint32_t phase_step(double frequency, double rate) {
+  const double turns = frequency / rate;
+  return static_cast<std::uint32_t>((turns - std::floor(turns)) * 0x1p32);
+}
+
+// Uniform in [-1, 1): the part that one lead has in a disturbance.
+constexpr double lead_part(const RandomKey& key, std::uint32_t record, std::uint32_t first_block,
+                           std::int64_t lead) {
+  const auto block = first_block + static_cast<std::uint32_t>(lead / 4);
+  return 2.0 * unit(key.draw(record, block)[static_cast<std::size_t>(lead % 4)]) - 1.0;
+}
+
+}  // namespace augment_detail
+
+constexpr std::int64_t AugmentSpec::mask_width(std::uint32_t record, std::int64_t sample) const {
+  const auto block = static_cast<std::uint32_t>(sample);
+  const std::uint32_t word = key(AugmentDraw::mask_width).draw(record, block)[0];
+  return mask_shortest + augment_detail::choose(word, mask_longest - mask_shortest + 1);
+}
+
+constexpr RecordPlan plan_record(const AugmentSpec& spec, std::uint32_t record, std::int64_t length,
+                                 std::int64_t crop) {
+  const auto draw = [&](AugmentDraw operation, std::uint32_t block = 0) {
+    return spec.key(operation).draw(record, block);
+  };
+  RecordPlan plan;
+  plan.start = plan.partner_start = (length - crop) / 2;
+  if (spec.crop) {
+    const Philox::Words words = draw(AugmentDraw::crop);
+    plan.start = augment_detail::choose(words[0], length - crop + 1);
+    plan.partner_start = augment_detail::choose(words[1], length - crop + 1);
+  }
+  if (spec.shift > 0.0) {
+    const Philox::Words words = draw(AugmentDraw::shift);
+    const auto delay = [&](std::uint32_t decides, std::uint32_t word) {
+      if (augment_detail::unit(decides) >= spec.shift) return std::int64_t{0};
+      return augment_detail::choose(word, 2 * spec.shift_most + 1) - spec.shift_most;
+    };
+    plan.delay = delay(words[0], words[1]);
+    plan.partner_delay = delay(words[2], words[3]);
+  }
+  if (spec.amplitude > 0.0) {
+    const Philox::Words words = draw(AugmentDraw::amplitude);
+    const double range = spec.amplitude_high - spec.amplitude_low;
+    if (augment_detail::unit(words[0]) < spec.amplitude)
+      plan.factor = spec.amplitude_low + range * augment_detail::unit(words[1]);
+  }
+  if (spec.wander > 0.0) {
+    const Philox::Words words = draw(AugmentDraw::wander);
+    if (augment_detail::unit(words[0]) < spec.wander)
+      plan.wander_mv = spec.wander_mv * augment_detail::unit(words[1]);
+    const Philox::Words frequencies = draw(AugmentDraw::wander, 1);
+    const Philox::Words phases = draw(AugmentDraw::wander, 2);
+    for (std::size_t i = 0; i < plan.wander.size(); ++i) {
+      const double hz = augment_detail::wander_lowest +
+                        (augment_detail::wander_highest - augment_detail::wander_lowest) *
+                            augment_detail::unit(frequencies[i]);
+      plan.wander[i] = {phases[i], augment_detail::phase_step(hz, spec.rate)};
+    }
+  }
+  if (spec.hum > 0.0) {
+    const Philox::Words words = draw(AugmentDraw::hum);
+    if (augment_detail::unit(words[0]) < spec.hum)
+      plan.hum_mv = spec.hum_mv * augment_detail::unit(words[1]);
+    plan.hum = {words[2], augment_detail::phase_step(spec.hum_hz, spec.rate)};
+  }
+  plan.masked = spec.mask > 0.0 && augment_detail::unit(draw(AugmentDraw::mask)[0]) < spec.mask;
+  return plan;
+}
+
+constexpr LeadPlan plan_lead(const AugmentSpec& spec, const RecordPlan& plan, std::uint32_t record,
+                             std::int64_t lead) {
+  using augment_detail::lead_part;
+  LeadPlan of;
+  if (plan.wander_mv > 0.0) {
+    of.wander_mv = plan.wander_mv * lead_part(spec.key(AugmentDraw::wander), record, 3, lead);
+  }
+  if (plan.hum_mv > 0.0) {
+    of.hum_mv = plan.hum_mv * lead_part(spec.key(AugmentDraw::hum), record, 1, lead);
+  }
+  if (spec.lead_dropout > 0.0) {
+    const RandomKey dropout = spec.key(AugmentDraw::lead_dropout);
+    const Philox::Words words = dropout.draw(record, static_cast<std::uint32_t>(lead / 4));
+    of.dropped =
+        augment_detail::unit(words[static_cast<std::size_t>(lead % 4)]) < spec.lead_dropout;
+  }
+  return of;
+}
+
+constexpr std::int64_t kept_lead(const AugmentSpec& spec, std::uint32_t record,
+                                 std::int64_t leads) {
+  const RandomKey dropout = spec.key(AugmentDraw::lead_dropout);
+  return augment_detail::choose(dropout.draw(record, augment_detail::kept_lead_block)[0], leads);
+}
 
 }  // namespace cardiograd

@@ -23,9 +23,6 @@ struct RecordToAugment {
   float share = 1.0F;
 };
 
-// The longest crop whose deviations are exact in 32 bits.
-inline constexpr std::int64_t most_noise_samples = 16 * 32768;
-
 // Writes y [crop, leads] of one record, piece by piece in the first cache.
 class RecordAugmenter {
  public:

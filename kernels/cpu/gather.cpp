@@ -7,6 +7,7 @@
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/gather_checks.h"
 
 namespace cardiograd {
 namespace {
@@ -23,47 +24,15 @@ void check_rows(const char* what, const ConstView& rows, const Dims& records) {
   }
 }
 
-void check_spec(const AugmentSpec& spec) {
-  for (const double p : {spec.shift, spec.amplitude, spec.wander, spec.hum, spec.lead_dropout,
-                         spec.mask, spec.mask_share}) {
-    CG_CHECK(p >= 0.0 && p <= 1.0,
-             "gather_records: a probability lies in [0, 1], got " + std::to_string(p));
-  }
-  CG_CHECK(spec.noise >= 0.0 && spec.shift_most >= 0 && spec.rate > 0.0,
-           "gather_records: noise and shift are at least 0, the rate is positive");
-  CG_CHECK(spec.mask_shortest >= 1 && spec.mask_shortest <= spec.mask_longest,
-           "gather_records: masks of " + std::to_string(spec.mask_shortest) + " to " +
-               std::to_string(spec.mask_longest) + " samples");
-}
-
 void check_operands(const GatherSpec& spec, const GatherOperands& x, const View& y) {
   require_f32(operation, {x.scale, x.shift, y});
-  const Dims& records = x.records.dims;
-  CG_CHECK(records.rank() == 3 && y.dims.rank() == 3 && records[2] == y.dims[2] &&
-               y.dims[1] <= records[1],
-           misfit(operation, records, y.dims));
-  const std::int64_t leads = y.dims[2];
-  const std::int64_t count = y.dims[0];
-  require_vector(operation, x.scale.dims, leads);
-  require_vector(operation, x.shift.dims, leads);
-  require_vector(operation, x.rows.dims, count);
-  check_rows("rows", x.rows, records);
-  if (x.keys.present()) require_vector(operation, x.keys.dims, count);
+  check_gather(spec, x, y);
+  check_rows("rows", x.rows, x.records.dims);
   if (x.partners.present()) {
     require_f32(operation, {x.shares});
-    require_vector(operation, x.shares.dims, count);
-    require_vector(operation, x.partners.dims, count);
-    check_rows("partners", x.partners, records);
+    check_rows("partners", x.partners, x.records.dims);
   }
-  if (spec.augment.wander > 0.0 || spec.augment.hum > 0.0) {
-    CG_CHECK(x.gain.present(), "gather_records: wander and hum need the gain of each lead");
-    require_f32(operation, {x.gain});
-    require_vector(operation, x.gain.dims, leads);
-  }
-  CG_CHECK(spec.augment.noise == 0.0 || y.dims[1] <= most_noise_samples,
-           "gather_records: noise is for at most " + std::to_string(most_noise_samples) +
-               " samples a record");
-  check_spec(spec.augment);
+  if (x.gain.present()) require_f32(operation, {x.gain});
 }
 
 }  // namespace

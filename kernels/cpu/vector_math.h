@@ -92,7 +92,7 @@ inline Normal normal(float x) {
 
 // log(x) for x in (0, 1], no subnormals: x = 2^n m with m in [sqrt(1/2), sqrt(2)), and 2 artanh((m
 // - 1) / (m + 1)) for log m.
-inline float log_unit(float x) {
+constexpr float log_unit(float x) {
   const auto bits = std::bit_cast<std::int32_t>(x);
   const std::int32_t n = (bits - 0x3f3504f3) >> 23;
   const float m = std::bit_cast<float>(bits - n * (1 << 23));
@@ -110,7 +110,7 @@ struct SineCosine {
   float sine;
   float cosine;
 };
-inline SineCosine sine_cosine(std::uint32_t turns) {
+constexpr SineCosine sine_cosine(std::uint32_t turns) {
   const std::int32_t folded = static_cast<std::int32_t>(turns << 1) >> 1;
   const std::uint32_t sign = turns - static_cast<std::uint32_t>(folded);  // 0 or half a turn
   const float x = static_cast<float>(folded) * 0x1p-32F;

@@ -7,8 +7,9 @@ namespace cardiograd {
 
 namespace {
 
-// The one place that lets device = "cuda" in: true when no method ends in cuda::no_kernel any more.
-constexpr bool every_operation_has_a_kernel = false;
+// The one place that lets device = "cuda" in. Every operation has its kernel; what is missing is a
+// packed data set in the device's memory, and a GPU that has run a training step.
+constexpr bool trains_models = false;
 
 }  // namespace
 
@@ -43,10 +44,9 @@ void CudaBackend::synchronize() { cuda::synchronize(device_.stream); }
 
 std::shared_ptr<Backend> make_cuda_backend(int index) {
   cuda::select_device(index);
-  if (!every_operation_has_a_kernel) {
+  if (!trains_models) {
     throw DeviceError(
-        "this version has CUDA kernels for some operations only, too few for a model; use device = "
-        "\"cpu\"");
+        "this version has CUDA kernels but does not train with them yet; use device = \"cpu\"");
   }
   return std::make_shared<CudaBackend>(index, DType::f32);
 }
@@ -57,7 +57,7 @@ std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating) {
 
 std::string cuda_backend_description() {
   return "cuda " + cuda::runtime_version() +
-         (every_operation_has_a_kernel ? "" : " (some operations only)");
+         (trains_models ? "" : " (kernels only, no training yet)");
 }
 
 }  // namespace cardiograd

@@ -30,11 +30,6 @@ struct Device {
   }
 };
 
-// For a method whose kernel is not written yet.
-[[noreturn]] inline void no_kernel(std::string_view operation) {
-  throw DeviceError(std::string(operation) + " has no CUDA kernel yet: use device = \"cpu\"");
-}
-
 // Throws DeviceError unless every operand that is there has `dtype`.
 inline void require_dtype(std::string_view operation, DType dtype,
                           std::initializer_list<ConstView> operands) {

@@ -1,16 +1,532 @@
-// LSTM: no kernels yet.
+// One direction of an LSTM layer. A first product makes the inputs' part of all steps at once; then
+// a block takes two records through all steps without leaving its multiprocessor: a thread has one
+// row of the recurrent weights, up to 64 columns of it in registers and the rest (up to 128 units)
+// in shared memory. Backward walks the other way with the transposed weights, keeps the gradients
+// of the gates, and leaves the gradients of weights and inputs to two products at the end.
+//
+// FLOPs a record and step: 8 H (I + H) forward, three times that backward. Bytes: x and y once, 4 H
+// floats of partial sums written and read, and what is saved, 5 H. Bound: the latency of a step (H
+// fused multiply-adds, two barriers), because batches have no more than a few records for each
+// multiprocessor. Above 128 units the weights are read from the second-level cache at every step:
+// right, but not fast. Sums over records are cut into parts that depend on the sizes alone.
+#include <algorithm>
+#include <type_traits>
+
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/grid.h"
 
 namespace cardiograd {
+namespace cuda {
+namespace {
 
-void CudaBackend::lstm_forward(const LstmSpec&, ConstView, ConstView, ConstView, ConstView,
-                               ConstView, View, View, View) {
-  cuda::no_kernel("lstm_forward");
+struct Lstm {
+  std::int64_t records = 0;
+  std::int64_t length = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  bool reverse = false;
+  bool last_step = false;
+
+  // The time that the direction reaches at its step `step`.
+  CG_HOST_DEVICE std::int64_t time(std::int64_t step) const {
+    return reverse ? length - 1 - step : step;
+  }
+};
+
+CG_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + math::exp(-x)); }
+
+// ---- Products -----------------------------------------------------------------------------------
+
+constexpr int side = 64;   // of a block's tile of the result
+constexpr int depth = 16;  // of a step
+constexpr std::int64_t split_depth = 4096;
+
+struct ProductSize {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t depth = 0;
+  std::int64_t splits = 1;
+};
+
+// result(row, column) = sum over k of left(row, k) right(k, column), by tiles of 64 x 64, a thread
+// 4 x 4 of it; each split of k apart. Product names its operands:
+//   static constexpr bool left_by_row, right_by_row: whether k (the column) is the fast index
+//   float left(row, k), right(k, column); void store(split, row, column, value)
+template <class Product>
+CG_KERNEL(block_threads)
+void lstm_product_kernel(Product product, ProductSize size) {
+  CG_SHARED(float[depth][side + 4], left);
+  CG_SHARED(float[depth][side + 4], right);
+  const auto thread = static_cast<int>(threadIdx.x);
+  const int x = thread % 16 * 4;
+  const int y = thread / 16 * 4;
+  const std::int64_t across = (size.columns + side - 1) / side;
+  const std::int64_t down = (size.rows + side - 1) / side;
+  for (std::int64_t item = blockIdx.x; item < across * down * size.splits; item += gridDim.x) {
+    const std::int64_t column = item % across * side;
+    const std::int64_t row = item / across % down * side;
+    const std::int64_t split = item / across / down;
+    const std::int64_t end = size.depth * (split + 1) / size.splits;
+    float sums[4][4] = {};
+    for (std::int64_t k = size.depth * split / size.splits; k < end; k += depth) {
+      for (int i = thread; i < side * depth; i += block_threads) {
+        const int lk = Product::left_by_row ? i % depth : i / side;
+        const int lr = Product::left_by_row ? i / depth : i % side;
+        const int rk = Product::right_by_row ? i / side : i % depth;
+        const int rc = Product::right_by_row ? i % side : i / depth;
+        left[lk][lr] = k + lk < end && row + lr < size.rows ? product.left(row + lr, k + lk) : 0.0F;
+        right[rk][rc] =
+            k + rk < end && column + rc < size.columns ? product.right(k + rk, column + rc) : 0.0F;
+      }
+      sync_block();
+      CG_UNROLL
+      for (int d = 0; d < depth; ++d) {
+        const Pack<float, 4> a = load_pack<4>(&left[d][y]);
+        const Pack<float, 4> b = load_pack<4>(&right[d][x]);
+        CG_UNROLL
+        for (int i = 0; i < 16; ++i) sums[i / 4][i % 4] += a[i / 4] * b[i % 4];
+      }
+      sync_block();
+    }
+    CG_UNROLL
+    for (int i = 0; i < 16; ++i) {
+      const std::int64_t r = row + y + i / 4;
+      const std::int64_t c = column + x + i % 4;
+      if (r < size.rows && c < size.columns) product.store(split, r, c, sums[i / 4][i % 4]);
+    }
+  }
 }
 
-void CudaBackend::lstm_backward(const LstmSpec&, ConstView, ConstView, ConstView, ConstView,
-                                ConstView, ConstView, View, View, View, View, View) {
-  cuda::no_kernel("lstm_backward");
+template <class Product>
+void multiply(const Device& device, const Product& product, const ProductSize& size) {
+  const std::int64_t tiles =
+      (size.rows + side - 1) / side * ((size.columns + side - 1) / side) * size.splits;
+  launch<lstm_product_kernel<Product>>(device.blocks_for(tiles, 1), block_threads, 0, device.stream,
+                                       product, size);
+}
+
+// The inputs' part of the gates' arguments: sums [N, L, 4H] of x [N, L, I].
+template <class T>
+struct InputProduct {
+  static constexpr bool left_by_row = true;
+  static constexpr bool right_by_row = false;
+  Lstm shape;
+  const T* x;
+  const T* weight;
+  const T* bias_ih;
+  const T* bias_hh;
+  float* sums;
+
+  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
+    return to_float(x[row * shape.inputs + k]);
+  }
+  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
+    return to_float(weight[column * shape.inputs + k]);
+  }
+  CG_DEVICE void store(std::int64_t, std::int64_t row, std::int64_t column, float value) const {
+    sums[row * 4 * shape.units + column] =
+        value + to_float(bias_ih[column]) + to_float(bias_hh[column]);
+  }
+};
+
+// dx [N, L, I] of the gates' gradients [N, L, 4H].
+template <class T>
+struct InputGradient {
+  static constexpr bool left_by_row = true;
+  static constexpr bool right_by_row = true;
+  Lstm shape;
+  const float* dgates;
+  const T* weight;
+  T* dx;
+
+  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
+    return dgates[row * 4 * shape.units + k];
+  }
+  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
+    return to_float(weight[k * shape.inputs + column]);
+  }
+  CG_DEVICE void store(std::int64_t, std::int64_t row, std::int64_t column, float value) const {
+    dx[row * shape.inputs + column] = from_float<T>(value);
+  }
+};
+
+// partial [splits, 4H, H + I + 1]: the gates' gradients times (h of the step before, x, 1).
+template <class T>
+struct WeightGradient {
+  static constexpr bool left_by_row = false;
+  static constexpr bool right_by_row = true;
+  Lstm shape;
+  const float* dgates;
+  const T* x;
+  const T* gates;
+  const T* cells;
+  float* partial;
+
+  CG_HOST_DEVICE std::int64_t columns() const { return shape.units + shape.inputs + 1; }
+  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
+    return dgates[k * 4 * shape.units + row];
+  }
+  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
+    if (column == shape.units + shape.inputs) return 1.0F;
+    if (column >= shape.units) return to_float(x[k * shape.inputs + column - shape.units]);
+    const std::int64_t n = k / shape.length;
+    const std::int64_t t = k % shape.length;
+    const std::int64_t before = shape.reverse ? t + 1 : t - 1;
+    if (before < 0 || before >= shape.length) return 0.0F;
+    const std::int64_t at = before * shape.records + n;
+    return to_float(gates[(at * 4 + 3) * shape.units + column]) *
+           math::tanh(to_float(cells[at * shape.units + column]));
+  }
+  CG_DEVICE void store(std::int64_t split, std::int64_t row, std::int64_t column,
+                       float value) const {
+    partial[(split * 4 * shape.units + row) * columns() + column] = value;
+  }
+};
+
+// The parts' sums, in their order, to where they belong.
+template <class T>
+CG_KERNEL(block_threads)
+void lstm_weight_sum_kernel(const float* __restrict__ partial, Lstm shape, std::int64_t splits,
+                            T* dweight_ih, T* dweight_hh, T* dbias_ih, T* dbias_hh) {
+  const std::int64_t columns = shape.units + shape.inputs + 1;
+  const std::int64_t size = 4 * shape.units * columns;
+  for (std::int64_t i = first_item(); i < size; i += item_step()) {
+    float total = 0.0F;
+    for (std::int64_t split = 0; split < splits; ++split) total += partial[split * size + i];
+    const T value = from_float<T>(total);
+    const std::int64_t row = i / columns;
+    const std::int64_t column = i % columns;
+    if (column < shape.units) {
+      dweight_hh[row * shape.units + column] = value;
+    } else if (column + 1 < columns) {
+      dweight_ih[row * shape.inputs + column - shape.units] = value;
+    } else {
+      dbias_ih[row] = value;
+      dbias_hh[row] = value;
+    }
+  }
+}
+
+// ---- Recurrence ---------------------------------------------------------------------------------
+
+constexpr int together = 2;        // records of a block
+constexpr int most_threads = 512;  // 4 x 128 rows, with 128 registers a thread
+constexpr int most_held = 64;      // columns of a row in registers
+constexpr std::int64_t most_shared = 200 * 1024;
+
+// The recurrent weights, one row a thread: element j of the row lies at row[j * stride].
+template <class T, int held>
+struct Weights {
+  float in_registers[held > 0 ? held : 1];
+  const float* in_shared;  // [units - held, rows]; null: they are read from `row`
+  const T* row;
+  std::int64_t stride;
+  std::int64_t units;
+
+  // Every thread of the block must call it, those without a row with null.
+  CG_DEVICE void load(const T* from, std::int64_t step, std::int64_t count, float* shared) {
+    row = from;
+    stride = step;
+    units = count;
+    in_shared = held > 0 ? shared : nullptr;
+    CG_UNROLL
+    for (int j = 0; j < held; ++j) {
+      in_registers[j] = from != nullptr && j < count ? to_float(from[j * step]) : 0.0F;
+    }
+    for (std::int64_t j = held; held > 0 && from != nullptr && j < count; ++j) {
+      shared[(j - held) * 4 * count + threadIdx.x] = to_float(from[j * step]);
+    }
+  }
+
+  // sums[r] += the row times vector r; vectors lie `pitch` floats apart, padded with zeros.
+  CG_DEVICE void multiply(const float* vectors, std::int64_t pitch, float (&sums)[together]) const {
+    CG_UNROLL
+    for (int j = 0; j < held; j += 4) {
+      CG_UNROLL
+      for (int r = 0; r < together; ++r) {
+        const Pack<float, 4> four = load_pack<4>(vectors + r * pitch + j);
+        CG_UNROLL
+        for (int i = 0; i < 4; ++i) sums[r] += in_registers[j + i] * four[i];
+      }
+    }
+    for (std::int64_t j = held; j < units; ++j) {
+      const float weight = in_shared != nullptr ? in_shared[(j - held) * 4 * units + threadIdx.x]
+                                                : to_float(row[j * stride]);
+      CG_UNROLL
+      for (int r = 0; r < together; ++r) sums[r] += weight * vectors[r * pitch + j];
+    }
+  }
+};
+
+// Floats of a vector of units, whole packs of four and at least what the registers hold.
+CG_HOST_DEVICE std::int64_t padded_units(std::int64_t units, int held) {
+  const std::int64_t four = (units + 3) / 4 * 4;
+  return four < held ? held : four;
+}
+
+// y, gates and cells of `together` records a block. sums: the inputs' part. gates and cells may be
+// null.
+template <class T, int held>
+CG_KERNEL(most_threads)
+void lstm_forward_kernel(Lstm shape, const float* __restrict__ sums, const T* __restrict__ weight,
+                         T* __restrict__ y, T* __restrict__ gates, T* __restrict__ cells) {
+  const std::int64_t units = shape.units;
+  const std::int64_t rows = 4 * units;
+  const std::int64_t pitch = padded_units(units, held);
+  CG_DYNAMIC_SHARED(float, shared);
+  float* const h = shared;                  // [together, pitch]
+  float* const c = h + together * pitch;    // [together, pitch]
+  float* const act = c + together * pitch;  // [together, rows]
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * together;
+  for (std::int64_t i = threadIdx.x; i < 2 * together * pitch; i += blockDim.x) h[i] = 0.0F;
+  Weights<T, held> mine;
+  if constexpr (held > 0) {
+    mine.load(threadIdx.x < rows ? weight + threadIdx.x * units : nullptr, 1, units,
+              act + together * rows);
+  }
+  sync_block();
+  for (std::int64_t step = 0; step < shape.length; ++step) {
+    const std::int64_t t = shape.time(step);
+    for (std::int64_t row = threadIdx.x; row < rows; row += blockDim.x) {
+      if constexpr (held == 0) mine.load(weight + row * units, 1, units, nullptr);
+      float total[together] = {};
+      CG_UNROLL
+      for (int r = 0; r < together; ++r) {
+        if (first + r < shape.records)
+          total[r] = sums[((first + r) * shape.length + t) * rows + row];
+      }
+      mine.multiply(h, pitch, total);
+      const bool candidate = row / units == 2;
+      CG_UNROLL
+      for (int r = 0; r < together; ++r) {
+        const float value = candidate ? math::tanh(total[r]) : sigmoid(total[r]);
+        act[r * rows + row] = value;
+        if (gates != nullptr && first + r < shape.records) {
+          gates[(t * shape.records + first + r) * rows + row] = from_float<T>(value);
+        }
+      }
+    }
+    sync_block();
+    for (std::int64_t i = threadIdx.x; i < together * units; i += blockDim.x) {
+      const std::int64_t r = i / units;
+      const std::int64_t u = i % units;
+      const std::int64_t n = first + r;
+      const float* a = act + r * rows + u;
+      const float cell = a[units] * c[r * pitch + u] + a[0] * a[2 * units];
+      const float hidden = a[3 * units] * math::tanh(cell);
+      c[r * pitch + u] = cell;
+      h[r * pitch + u] = hidden;
+      if (n >= shape.records) continue;
+      if (cells != nullptr) cells[(t * shape.records + n) * units + u] = from_float<T>(cell);
+      if (!shape.last_step) y[(n * shape.length + t) * units + u] = from_float<T>(hidden);
+      if (shape.last_step && step + 1 == shape.length) y[n * units + u] = from_float<T>(hidden);
+    }
+    sync_block();
+  }
+}
+
+// The gradients of the gates' arguments, dgates [N, L, 4H]. Thread gate * H + k sums over that
+// gate's units what step s tells unit k of the step before.
+template <class T, int held>
+CG_KERNEL(most_threads)
+void lstm_backward_kernel(Lstm shape, const T* __restrict__ weight, const T* __restrict__ gates,
+                          const T* __restrict__ cells, const T* __restrict__ dy,
+                          float* __restrict__ dgates) {
+  const std::int64_t units = shape.units;
+  const std::int64_t rows = 4 * units;
+  const std::int64_t pitch = padded_units(units, held);
+  CG_DYNAMIC_SHARED(float, shared);
+  float* const dg = shared;                     // [together, 4, pitch]
+  float* const dc = dg + together * 4 * pitch;  // [together, pitch]
+  float* const dh = dc + together * pitch;      // [together, rows]: to be summed over gates
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * together;
+  for (std::int64_t i = threadIdx.x; i < together * (5 * pitch + rows); i += blockDim.x) {
+    dg[i] = 0.0F;
+  }
+  const auto column_of = [&](std::int64_t row) {
+    return weight + row / units * units * units + row % units;
+  };
+  Weights<T, held> mine;
+  if constexpr (held > 0) {
+    mine.load(threadIdx.x < rows ? column_of(threadIdx.x) : nullptr, units, units,
+              dh + together * rows);
+  }
+  sync_block();
+  for (std::int64_t step = shape.length - 1; step >= 0; --step) {
+    const std::int64_t t = shape.time(step);
+    for (std::int64_t i = threadIdx.x; i < together * units; i += blockDim.x) {
+      const std::int64_t r = i / units;
+      const std::int64_t u = i % units;
+      const std::int64_t n = first + r;
+      if (n >= shape.records) continue;
+      const std::int64_t at = t * shape.records + n;
+      const T* gate = gates + at * rows + u;
+      const float in = to_float(gate[0]);
+      const float forget = to_float(gate[units]);
+      const float candidate = to_float(gate[2 * units]);
+      const float out = to_float(gate[3 * units]);
+      const float squashed = math::tanh(to_float(cells[at * units + u]));
+      const float before =
+          step > 0 ? to_float(cells[(shape.time(step - 1) * shape.records + n) * units + u]) : 0.0F;
+      const float* parts = dh + r * rows + u;
+      float dhidden = parts[0] + parts[units] + parts[2 * units] + parts[3 * units];
+      if (!shape.last_step) dhidden += to_float(dy[(n * shape.length + t) * units + u]);
+      if (shape.last_step && step + 1 == shape.length) dhidden += to_float(dy[n * units + u]);
+      const float dcell = dc[r * pitch + u] + dhidden * out * (1.0F - squashed * squashed);
+      const float gradient[4] = {
+          dcell * candidate * (in * (1.0F - in)), dcell * before * (forget * (1.0F - forget)),
+          dcell * in * (1.0F - candidate * candidate), dhidden * squashed * (out * (1.0F - out))};
+      dc[r * pitch + u] = dcell * forget;
+      CG_UNROLL
+      for (int g = 0; g < 4; ++g) {
+        dg[(r * 4 + g) * pitch + u] = gradient[g];
+        dgates[(n * shape.length + t) * rows + g * units + u] = gradient[g];
+      }
+    }
+    sync_block();
+    for (std::int64_t row = threadIdx.x; row < rows; row += blockDim.x) {
+      if constexpr (held == 0) mine.load(column_of(row), units, units, nullptr);
+      float total[together] = {};
+      mine.multiply(dg + row / units * pitch, 4 * pitch, total);
+      CG_UNROLL
+      for (int r = 0; r < together; ++r) dh[r * rows + row] = total[r];
+    }
+    sync_block();
+  }
+}
+
+// Calls run(held, threads, shared bytes) for `floats` of shared memory besides weights, which
+// depend on held.
+template <class Floats, class Run>
+void on_chip(const Lstm& shape, const Floats& floats, const Run& run) {
+  const auto launch_with = [&](auto held) {
+    constexpr int columns = decltype(held)::value;
+    const std::int64_t rest =
+        columns > 0 ? std::max<std::int64_t>(0, shape.units - columns) * 4 * shape.units : 0;
+    const std::int64_t bytes = 4 * (floats(padded_units(shape.units, columns)) + rest);
+    if (bytes > most_shared) {
+      throw DeviceError("lstm on cuda: " + std::to_string(shape.units) +
+                        " units are too many, use fewer or device = \"cpu\"");
+    }
+    const auto threads = static_cast<unsigned>(
+        std::min<std::int64_t>((4 * shape.units + 31) / 32 * 32, most_threads));
+    run(held, threads, static_cast<std::size_t>(bytes));
+  };
+  if (shape.units <= 16) return launch_with(std::integral_constant<int, 16>{});
+  if (4 * shape.units <= most_threads) return launch_with(std::integral_constant<int, most_held>{});
+  launch_with(std::integral_constant<int, 0>{});
+}
+
+unsigned blocks_of(const Lstm& shape) {
+  return static_cast<unsigned>((shape.records + together - 1) / together);
+}
+
+// Throws ShapeError unless the operands fit.
+Lstm lstm_shape(const LstmSpec& spec, const Dims& x, const Dims& weight_ih, const Dims& weight_hh,
+                const Dims& y) {
+  CG_CHECK(x.rank() == 3, "lstm needs x [N, L, I], got " + x.to_string());
+  CG_CHECK(weight_hh.rank() == 2 && weight_hh[0] == 4 * weight_hh[1],
+           "lstm: weight_hh is [4H, H], got " + weight_hh.to_string());
+  const Dims output = spec.last_step ? Dims{x[0], weight_hh[1]} : Dims{x[0], x[1], weight_hh[1]};
+  CG_CHECK(weight_ih == Dims({weight_hh[0], x[2]}) && y == output,
+           "lstm: x " + x.to_string() + ", weight_ih " + weight_ih.to_string() + ", weight_hh " +
+               weight_hh.to_string() + " and y " + y.to_string() + " do not fit");
+  return {x[0], x[1], x[2], weight_hh[1], spec.reverse, spec.last_step};
+}
+
+void check_saved(const Lstm& shape, const Dims& gates, const Dims& cells) {
+  const Dims expected{shape.length, shape.records, shape.units};
+  CG_CHECK(cells == expected && gates == Dims({shape.length, shape.records, 4, shape.units}),
+           "lstm: gates are [L, N, 4, H] and cells [L, N, H], got " + gates.to_string() + " and " +
+               cells.to_string());
+}
+
+}  // namespace
+}  // namespace cuda
+
+void CudaBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
+                               ConstView weight_hh, ConstView bias_ih, ConstView bias_hh, View y,
+                               View gates, View cells) {
+  const cuda::Lstm shape = cuda::lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, y.dims);
+  require_vector("lstm", bias_ih.dims, 4 * shape.units);
+  require_vector("lstm", bias_hh.dims, 4 * shape.units);
+  if (gates.present() || cells.present()) cuda::check_saved(shape, gates.dims, cells.dims);
+  if (y.numel() == 0) return;
+  if (shape.length == 0) return fill(y, 0.0);
+  cuda::dispatch_storage(
+      "lstm", {y, x, weight_ih, weight_hh, bias_ih, bias_hh, gates, cells}, [&](auto element) {
+        using T = decltype(element);
+        const std::int64_t rows = shape.length * shape.records;
+        const Scratch<float> sums(blocks_, rows * 4 * shape.units);
+        const cuda::InputProduct<T> product{shape,
+                                            cuda::elements<T>(x),
+                                            cuda::elements<T>(weight_ih),
+                                            cuda::elements<T>(bias_ih),
+                                            cuda::elements<T>(bias_hh),
+                                            sums.data()};
+        cuda::multiply(device_, product, {rows, 4 * shape.units, shape.inputs, 1});
+        const auto floats = [&](std::int64_t pitch) {
+          return cuda::together * (2 * pitch + 4 * shape.units);
+        };
+        cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
+          cuda::launch<cuda::lstm_forward_kernel<T, decltype(held)::value>>(
+              cuda::blocks_of(shape), threads, shared, device_.stream, shape, sums.data(),
+              cuda::elements<T>(weight_hh), cuda::elements<T>(y), cuda::elements<T>(gates),
+              cuda::elements<T>(cells));
+        });
+      });
+}
+
+void CudaBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
+                                ConstView weight_hh, ConstView gates, ConstView cells, ConstView dy,
+                                View dx, View dweight_ih, View dweight_hh, View dbias_ih,
+                                View dbias_hh) {
+  const cuda::Lstm shape = cuda::lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, dy.dims);
+  cuda::check_saved(shape, gates.dims, cells.dims);
+  if (dx.present()) require_same_shape("lstm", dx.dims, x.dims);
+  require_same_shape("lstm", dweight_ih.dims, weight_ih.dims);
+  require_same_shape("lstm", dweight_hh.dims, weight_hh.dims);
+  require_vector("lstm", dbias_ih.dims, 4 * shape.units);
+  require_vector("lstm", dbias_hh.dims, 4 * shape.units);
+  if (shape.records * shape.length * shape.units == 0) {
+    for (const View& gradient : {dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh}) {
+      if (gradient.present()) fill(gradient, 0.0);
+    }
+    return;
+  }
+  cuda::require_dtype("lstm", x.dtype, {weight_ih, dx, dweight_ih, dbias_ih, dbias_hh});
+  cuda::dispatch_storage("lstm", {x, weight_hh, gates, cells, dy, dweight_hh}, [&](auto element) {
+    using T = decltype(element);
+    const std::int64_t steps = shape.length * shape.records;
+    const std::int64_t rows = 4 * shape.units;
+    const Scratch<float> dgates(blocks_, steps * rows);
+    const auto floats = [&](std::int64_t pitch) { return cuda::together * (5 * pitch + rows); };
+    cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
+      cuda::launch<cuda::lstm_backward_kernel<T, decltype(held)::value>>(
+          cuda::blocks_of(shape), threads, shared, device_.stream, shape,
+          cuda::elements<T>(weight_hh), cuda::elements<T>(gates), cuda::elements<T>(cells),
+          cuda::elements<T>(dy), dgates.data());
+    });
+    if (dx.present() && shape.inputs > 0) {
+      const cuda::InputGradient<T> product{shape, dgates.data(), cuda::elements<T>(weight_ih),
+                                           cuda::elements<T>(dx)};
+      cuda::multiply(device_, product, {steps, shape.inputs, rows, 1});
+    }
+    cuda::WeightGradient<T> product{shape,
+                                    dgates.data(),
+                                    cuda::elements<T>(x),
+                                    cuda::elements<T>(gates),
+                                    cuda::elements<T>(cells),
+                                    nullptr};
+    const std::int64_t splits = (steps + cuda::split_depth - 1) / cuda::split_depth;
+    const Scratch<float> partial(blocks_, splits * rows * product.columns());
+    product.partial = partial.data();
+    cuda::multiply(device_, product, {rows, product.columns(), steps, splits});
+    cuda::launch<cuda::lstm_weight_sum_kernel<T>>(
+        device_.blocks_for(rows * product.columns()), cuda::block_threads, 0, device_.stream,
+        partial.data(), shape, splits, cuda::elements<T>(dweight_ih), cuda::elements<T>(dweight_hh),
+        cuda::elements<T>(dbias_ih), cuda::elements<T>(dbias_hh));
+  });
 }
 
 }  // namespace cardiograd

@@ -10,29 +10,6 @@
 namespace cardiograd {
 namespace {
 
-// Methods of Backend that have no kernel yet. Whoever writes one takes its line out: the test fails
-// for a method that is listed here and works.
-const std::set<std::string>& without_kernel() {
-  static const std::set<std::string> names{
-      // lstm.cu
-      "lstm_forward",
-      "lstm_backward",
-      // upsample.cu
-      "upsample_nearest_forward",
-      "upsample_nearest_backward",
-      // attention.cu
-      "attention_forward",
-      "attention_backward",
-      // tokens.cu
-      "embedding_forward",
-      "embedding_backward",
-      "quantize",
-      // gather.cu
-      "gather_records",
-  };
-  return names;
-}
-
 // Methods that have no bf16 storage, because what they work on stays in f32.
 const std::set<std::string>& f32_only() {
   static const std::set<std::string> names{"optimizer_step"};
@@ -73,7 +50,6 @@ TEST_P(CudaOperations, AgreesWithReference) {
 std::vector<std::string> methods(DType dtype) {
   std::vector<std::string> names;
   for (const cases::Operation& operation : cases::operations()) {
-    if (without_kernel().count(operation.name)) continue;
     if (dtype == DType::f32 || !f32_only().count(operation.name)) names.push_back(operation.name);
   }
   return names;
@@ -94,26 +70,6 @@ INSTANTIATE_TEST_SUITE_P(BF16, CudaOperations,
                                             ::testing::Values(testing::thread_orders().back()),
                                             ::testing::ValuesIn(methods(DType::bf16))),
                          name_of_test);
-
-class WithoutKernel : public ::testing::TestWithParam<std::string> {};
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(WithoutKernel);
-
-TEST_P(WithoutKernel, SaysSo) {
-  const std::string& method = GetParam();
-  std::string reason;
-  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, reason);
-  if (!backend) GTEST_SKIP() << reason;
-  try {
-    static_cast<void>(cases::check_case(cases::operation_named(method).cases().front(), *backend));
-  } catch (const DeviceError& error) {
-    ASSERT_EQ(std::string(error.what()), method + " has no CUDA kernel yet: use device = \"cpu\"");
-    GTEST_SKIP() << method << " has no CUDA kernel yet";
-  }
-  FAIL() << method << " has a kernel: take it out of without_kernel()";
-}
-
-INSTANTIATE_TEST_SUITE_P(Backend, WithoutKernel, ::testing::ValuesIn(without_kernel()),
-                         [](const auto& parameter) { return parameter.param; });
 
 TEST(CudaBackend, SaysWhichDeviceItIsAndWhatItComputesIn) {
   std::string reason;

@@ -48,7 +48,9 @@ std::vector<OperationCase> all_lstm_cases() {
                                                  {17, 5, 12, 33},
                                                  {37, 40, 12, 16},  // chunks and tiles
                                                  {1, 300, 3, 7},
-                                                 {18, 33, 12, 64}}) {
+                                                 {18, 33, 12, 64},
+                                                 {3, 4, 5, 70},
+                                                 {3, 3, 4, 130}}) {
         cases.push_back(lstm_case(shape, {reverse, last_step}));
       }
     }
