@@ -1,6 +1,8 @@
 // The methods of Backend (kernels/backend.h), declared as overrides. Included in the public part of
 // each backend's class: an operation is added here once, and the linker names every backend that
 // lacks it.
+// A piece of a class, which clang-format takes for statements.
+// clang-format off
   std::string name() const override;
   DType default_dtype() const override;
   void* allocate(std::size_t bytes) override;
@@ -84,3 +86,4 @@
   void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
                       ConstView factor, View parameters, const std::vector<View>& states) override;
   void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) override;
+// clang-format on

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "kernels/text.h"
-#include "tests/support/small_packed.h"
 #include "data/notes.h"
 #include "data/packed.h"
+#include "kernels/text.h"
+#include "tests/support/small_packed.h"
 #include "tests/support/synthetic_data.h"
 #include "tests/support/torch_archive.h"
 #include "trainer/eval.h"
