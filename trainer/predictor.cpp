@@ -81,6 +81,7 @@ void Predictor::open_checkpoint(const fs::path& folder, const PredictorOptions& 
   denoise_ = state.denoise;
   note_idf_ = std::move(state.note_idf);
   rate_ = config.data.rate;
+  length_ = config.augment.crop > 0.0 ? rate_ * packed_seconds : options_.length;
   reads_signal_ = config.reads("signal");
   reads_notes_ = config.reads("notes");
   model_ = build(options_, backend_);
@@ -110,7 +111,8 @@ void Predictor::open_weights(const fs::path& file, const PredictorOptions& optio
   const ModelEntry& entry = find_model(options_.name);
   reads_signal_ = entry.reads_signal;
   reads_notes_ = entry.reads_notes;
-  rate_ = options_.length / packed_seconds;
+  length_ = options_.length;
+  rate_ = length_ / packed_seconds;
 }
 
 EcgRecord Predictor::read(const fs::path& path) const {
@@ -120,10 +122,10 @@ EcgRecord Predictor::read(const fs::path& path) const {
                      " Hz, but the model " + path_.string() + " wants " + std::to_string(rate_) +
                      " Hz");
   }
-  if (record.length() != options_.length) {
+  if (record.length() != length_) {
     throw InputError(record.path.string() + " has " + std::to_string(record.length()) +
                      " samples a lead, but the model " + path_.string() + " wants " +
-                     std::to_string(options_.length));
+                     std::to_string(length_));
   }
   return record;
 }
@@ -145,15 +147,17 @@ std::vector<float> Predictor::embed(const std::string& note) const {
 }
 
 Tensor Predictor::signal_tensor(const EcgRecord& record) const {
-  std::vector<float> values(record.millivolts.size());
+  const auto first =
+      static_cast<std::size_t>((record.length() - options_.length) / 2 * packed_leads);
+  std::vector<float> values(static_cast<std::size_t>(options_.length * packed_leads));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::size_t lead = i % packed_leads;
     const float mean = standardisation_.mean.empty() ? 0.0F : standardisation_.mean[lead];
     const float std = standardisation_.std.empty() ? 1.0F : standardisation_.std[lead];
-    const float value = record.millivolts[i];
+    const float value = record.millivolts[first + i];
     values[i] = std::isnan(value) ? 0.0F : (value - mean) / std;
   }
-  return Tensor::from_host<float>(backend_, {1, record.length(), packed_leads}, DType::f32, values);
+  return Tensor::from_host<float>(backend_, {1, options_.length, packed_leads}, DType::f32, values);
 }
 
 std::vector<double> Predictor::operator()(const EcgRecord& record,

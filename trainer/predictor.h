@@ -57,7 +57,8 @@ class Predictor {
   Standardisation standardisation_;
   std::optional<DenoiseSpec> denoise_;
   std::vector<float> note_idf_;
-  std::int64_t rate_ = 100;  // Hz
+  std::int64_t rate_ = 100;     // Hz
+  std::int64_t length_ = 1000;  // samples of a record; the model may see the centre of it alone
   bool reads_signal_ = true;
   bool reads_notes_ = false;
   bool checkpoint_ = false;
