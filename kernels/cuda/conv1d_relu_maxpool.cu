@@ -36,7 +36,7 @@ struct UnpooledRows {
   CG_DEVICE Pack<float, 4> four(std::int64_t record, std::int64_t step,
                                 std::int64_t channel) const {
     const std::int64_t window = step / pool;
-    if (window >= pooled) return {};
+    if (window >= pooled || channel >= channels) return {};
     const auto position = static_cast<int>(step % pool);
     const std::int64_t at = (record * pooled + window) * channels + channel;
     Pack<float, 4> four = load_four(dy + at, channels - channel, packed);
