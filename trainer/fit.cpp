@@ -32,14 +32,6 @@ std::string format(const char* pattern, double a, double b = 0.0) {
   return text;
 }
 
-OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
-  OptimizerSpec spec = optimizer_defaults(train.optimizer);
-  spec.lr = train.lr;
-  spec.weight_decay = train.weight_decay;
-  spec.momentum = train.momentum;
-  return spec;
-}
-
 // The session with the weights that training starts from.
 Session open_initialised(const RunConfig& config) {
   Session session = open_session(config);

@@ -1,6 +1,5 @@
 #include "trainer/gan.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -23,31 +22,31 @@ constexpr double dcgan_beta1 = 0.5;
 // Numbers of the random operations, which no other draw of a GAN run uses.
 constexpr std::uint32_t critic_noise = 0, generator_noise = 1, sample_noise = 2;
 
+// What this loop does not do is refused, not passed over.
 void check_config(const RunConfig& config) {
   if (config.data.inputs != std::vector<std::string>{"signal"}) {
     throw InputError("model \"dcgan\" makes signals: data.inputs must be [\"signal\"]");
   }
-  if (config.device != "cpu" && config.precision != "fp32") {
-    throw InputError("model \"dcgan\" trains in fp32 alone");
-  }
+  const RunConfig defaults;
+  const auto refuse = [](bool used, const char* key) {
+    if (used) throw InputError(std::string("model \"dcgan\" trains without ") + key);
+  };
+  refuse(!(config.augment == defaults.augment), "augmentation: leave the section augment out");
+  refuse(!config.data.undersample.empty(), "data.undersample");
+  refuse(!config.train.init.empty(), "train.init");
+  refuse(config.train.pos_weight != defaults.train.pos_weight, "train.pos_weight");
 }
 
-OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
-  OptimizerSpec spec = optimizer_defaults(train.optimizer);
-  spec.lr = train.lr;
+OptimizerSpec gan_optimizer(const RunConfig::Train& train) {
+  OptimizerSpec spec = optimizer_spec(train);
   spec.beta1 = dcgan_beta1;
   return spec;
 }
 
 // Examples of the training folds that carry the class.
 std::vector<std::int32_t> examples_with(const Session& session, const RunConfig& config) {
-  const std::vector<std::string>& classes = session.task.classes;
-  const auto found = std::find(classes.begin(), classes.end(), config.gan.class_name);
-  if (found == classes.end()) {
-    throw InputError("gan.class_name: task \"" + session.task.name + "\" has no class " +
-                     quote(config.gan.class_name) + suggestion(config.gan.class_name, classes));
-  }
-  const auto column = static_cast<std::size_t>(found - classes.begin());
+  const auto column =
+      static_cast<std::size_t>(class_named(session.task, config.gan.class_name, "gan.class_name"));
   std::vector<std::int32_t> examples =
       examples_of(session, config.data.train_folds, "data.train_folds");
   std::erase_if(examples, [&](std::int32_t example) {
@@ -79,9 +78,8 @@ class GanRun {
         examples_(examples_with(session_, config)),
         options_{packed_leads, session_.dataset->length(), config.gan.latent},
         random_(static_cast<std::uint64_t>(config.train.seed)),
-        generator_({session_.backend, DType::f32, &random_}, options_,
-                   optimizer_spec(config.train)),
-        critic_({session_.backend, DType::f32, &random_}, options_, optimizer_spec(config.train)),
+        generator_({session_.backend, DType::f32, &random_}, options_, gan_optimizer(config.train)),
+        critic_({session_.backend, DType::f32, &random_}, options_, gan_optimizer(config.train)),
         folder_(config.run.dir),
         progress_(quiet) {
     if (config.data.standardize == "lead") {

@@ -1,8 +1,12 @@
 #include "trainer/session.h"
 
+#include <algorithm>
+
+#include "kernels/text.h"
 #include "kernels/threads.h"
 #include "models/registry.h"
 #include "nn/ops.h"
+#include "nn/optimizer.h"
 #include "nn/tape.h"
 #include "nn/weights_file.h"
 
@@ -104,6 +108,23 @@ std::vector<std::int32_t> examples_of(const Session& session,
                      session.task.name + "\" in fold " + list);
   }
   return examples;
+}
+
+std::int64_t class_named(const LabelTask& task, const std::string& name, const std::string& key) {
+  const auto found = std::find(task.classes.begin(), task.classes.end(), name);
+  if (found == task.classes.end()) {
+    throw InputError(key + ": task \"" + task.name + "\" has no class " + quote(name) +
+                     suggestion(name, task.classes));
+  }
+  return found - task.classes.begin();
+}
+
+OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
+  OptimizerSpec spec = optimizer_defaults(train.optimizer);
+  spec.lr = train.lr;
+  spec.weight_decay = train.weight_decay;
+  spec.momentum = train.momentum;
+  return spec;
 }
 
 Predictions Outcome::predictions(const LabelTask& task) const {

@@ -42,6 +42,12 @@ std::vector<std::int32_t> examples_of(const Session& session,
                                       const std::vector<std::int64_t>& folds,
                                       const std::string& key);
 
+// The column of a class; throws InputError, naming `key`, where the task has none of that name.
+std::int64_t class_named(const LabelTask& task, const std::string& name, const std::string& key);
+
+// train.optimizer with the config's figures.
+OptimizerSpec optimizer_spec(const RunConfig::Train& train);
+
 // Sigmoid outputs and labels of some examples, in their order.
 struct Outcome {
   std::vector<double> targets;  // [records, classes]

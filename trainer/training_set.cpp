@@ -7,19 +7,6 @@
 
 namespace cardiograd {
 
-namespace {
-
-std::int64_t class_named(const LabelTask& task, const std::string& name, const char* key) {
-  const auto found = std::find(task.classes.begin(), task.classes.end(), name);
-  if (found == task.classes.end()) {
-    throw InputError(std::string(key) + ": task \"" + task.name + "\" has no class " + quote(name) +
-                     suggestion(name, task.classes));
-  }
-  return found - task.classes.begin();
-}
-
-}  // namespace
-
 AugmentSpec augment_spec(const RunConfig& config) {
   const RunConfig::Augment& augment = config.augment;
   AugmentSpec spec;

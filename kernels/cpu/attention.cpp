@@ -8,6 +8,7 @@
 #include <limits>
 #include <omp.h>
 
+#include "kernels/attention_checks.h"
 #include "kernels/cpu/checks.h"
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/cpu_backend_impl.h"
@@ -38,27 +39,8 @@ struct Shape {
 
 Shape attention_shape(const AttentionSpec& spec, const AttentionMasks& masks, const ConstView& q,
                       const ConstView& k, const ConstView& v, const ConstView& lse) {
-  CG_CHECK(q.dims.rank() == 3 && k.dims.rank() == 3 && k.dims == v.dims && k.dims[0] == q.dims[0] &&
-               k.dims[2] == q.dims[2],
-           "attention wants q [N, Lq, D] and k, v [N, Lk, D], got " + q.dims.to_string() + ", " +
-               k.dims.to_string() + " and " + v.dims.to_string());
-  CG_CHECK(spec.heads >= 1 && q.dims[2] % spec.heads == 0,
-           "attention: " + std::to_string(spec.heads) + " heads do not divide a width of " +
-               std::to_string(q.dims[2]));
-  CG_CHECK(spec.dropout >= 0.0 && spec.dropout <= 1.0,
-           "attention: a dropout probability lies in [0, 1], got " + std::to_string(spec.dropout));
-  const Shape shape{q.dims[0], q.dims[1], k.dims[1], q.dims[2], spec.heads, q.dims[2] / spec.heads};
-  require_same_shape("attention", lse.dims, {shape.records, shape.heads, shape.queries});
-  if (masks.padding.present()) {
-    require_same_shape("attention padding", masks.padding.dims, {shape.records, shape.keys});
-  }
-  if (masks.additive.present()) {
-    require_same_shape("attention mask", masks.additive.dims, {shape.queries, shape.keys});
-  }
-  if (masks.records.present()) {
-    require_vector("attention records", masks.records.dims, shape.records);
-  }
-  return shape;
+  check_attention(spec, masks, q, k, v, lse);
+  return {q.dims[0], q.dims[1], k.dims[1], q.dims[2], spec.heads, q.dims[2] / spec.heads};
 }
 
 // ---- Steps of a tile: rows of `wide` queries, a row a key ---------------------------------------

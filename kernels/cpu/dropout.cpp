@@ -7,6 +7,7 @@
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/philox_lanes.h"
+#include "kernels/dropout_checks.h"
 
 namespace cardiograd {
 namespace {
@@ -99,14 +100,8 @@ void channel_dropout(const Operands& o, std::int64_t count, std::int64_t length,
 
 void CpuBackend::dropout(const DropoutSpec& spec, ConstView records, ConstView x, View y) {
   require_f32("dropout", {x, y});
-  require_same_shape("dropout", x.dims, y.dims);
-  CG_CHECK(spec.p >= 0.0 && spec.p <= 1.0,
-           "dropout: p must lie in [0, 1], got " + std::to_string(spec.p));
-  CG_CHECK(x.dims.rank() >= 1, "dropout needs a batch axis, got a scalar");
-  CG_CHECK(!spec.channel || x.dims.rank() == 3,
-           "dropout of channels needs shape [N, L, C], got " + x.dims.to_string());
+  check_dropout(spec, records, x, y);
   const std::int64_t count = x.dims[0];
-  if (records.present()) require_vector("dropout records", records.dims, count);
   if (x.numel() == 0) return;
   if (spec.p == 0.0) {
     copy(x, y);

@@ -79,6 +79,10 @@ TEST(Gan, TheSeedDecidesEverything) {
   config.train.seed = 1;
   fit_gan(config, true);
   EXPECT_NE(generated(folder / "one"), generated(folder / "three"));
+  config.run.dir = (folder / "four").string();
+  config.train.weight_decay = 0.1;
+  fit_gan(config, true);
+  EXPECT_NE(generated(folder / "three"), generated(folder / "four"));
 }
 
 TEST(Gan, RefusesWhatItCannotImitate) {
@@ -97,6 +101,12 @@ TEST(Gan, RefusesWhatItCannotImitate) {
   EXPECT_EQ(error_of([&] { fit_gan(config, true); }), "gan.class_name: the training folds of " +
                                                           config.data.path +
                                                           " have no record of class \"MI\"");
+  config.augment.noise = 0.01;
+  EXPECT_EQ(error_of([&] { fit_gan(config, true); }),
+            "model \"dcgan\" trains without augmentation: leave the section augment out");
+  config.augment.noise = 0.0;
+  config.train.init = "weights.pt";
+  EXPECT_EQ(error_of([&] { fit_gan(config, true); }), "model \"dcgan\" trains without train.init");
   config.data.inputs = {"notes"};
   EXPECT_EQ(error_of([&] { fit_gan(config, true); }),
             "model \"dcgan\" makes signals: data.inputs must be [\"signal\"]");
