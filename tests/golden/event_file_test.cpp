@@ -26,9 +26,9 @@ TEST(EventFile, TensorBoardReadsIt) {
   EventFile continued(folder.path(), 3);
   continued.scalar("loss/train", 3, 8.0);
   continued.flush();
-  const auto read =
-      run_program("/usr/bin/env", {"python3", CARDIOGRAD_SOURCE_DIR "/tests/golden/read_events.py",
-                                   folder.path().string()});
+  const auto read = run_program(
+      "/usr/bin/env",
+      {"python3", CARDIOGRAD_SOURCE_DIR "/tests/golden/read_events.py", folder.path().string()});
   EXPECT_EQ(read.exit_code, 0) << read.err;
   EXPECT_EQ(read.out, "loss/train 1 1.0\nloss/train 2 0.5\nloss/train 3 8.0\nconfig 0 *config*\n");
 }
