@@ -199,6 +199,10 @@ void check_together(const RunConfig& config, const std::string& file) {
   need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
   need(config.device != "cpu" || config.precision == "fp32",
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
+  const RunConfig::Schedule& schedule = config.schedule;
+  need(schedule.warmup_epochs == 0.0 || (schedule.name != "one_cycle" && schedule.name != "fastai"),
+       "schedule.name = \"" + schedule.name +
+           "\" warms up by itself: leave schedule.warmup_epochs out");
   const RunConfig::Augment& augment = config.augment;
   need(augment.mask_shortest <= augment.mask_longest,
        "augment.mask_shortest must not exceed augment.mask_longest");

@@ -52,6 +52,16 @@ struct RunConfig {
 
     bool operator==(const Train&) const = default;
   } train;
+  struct Schedule {
+    std::string name = "constant";
+    double warmup_epochs = 0.0;
+    double min_lr = 0.0;
+    std::int64_t step_epochs = 10;
+    double factor = 0.1;
+    std::int64_t patience = 3;
+
+    bool operator==(const Schedule&) const = default;
+  } schedule;
   // dcgan only.
   struct Gan {
     std::string class_name = "HYP";

@@ -196,7 +196,8 @@ const std::vector<ConfigField>& config_fields() {
        1,
        unlimited},
   };
-  static const std::vector<ConfigField> all = joined(table, augment_fields());
+  static const std::vector<ConfigField> all =
+      joined(joined(table, schedule_fields()), augment_fields());
   return all;
 }
 

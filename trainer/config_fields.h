@@ -29,7 +29,8 @@ struct ConfigField {
 // In the order in which to_toml writes them: keys without a section first, then section by section.
 const std::vector<ConfigField>& config_fields();
 
-// Those of the section augment; config_fields() holds them too.
+// Those of the sections schedule and augment; config_fields() holds them too.
+std::vector<ConfigField> schedule_fields();
 std::vector<ConfigField> augment_fields();
 
 }  // namespace cardiograd
