@@ -103,6 +103,29 @@ struct QuantizeSpec {
 
 enum class Reduction : std::uint8_t { none, mean, sum };
 
+// Binary cross-entropy of each class, and the losses that weigh its terms by how sure the model is.
+// With p = sigmoid(logit), a target t counts as t (1 - smoothing) + smoothing / 2 (Szegedy et al.
+// 2016, of two outcomes); its loss is
+//   -positive t (1 - p)^gamma_positive log(p)
+//   - negative (1 - t) q^gamma_negative log(1 - q), q = max(p - margin, 0).
+// Focal loss (Lin et al. 2017, equation 5): both gammas equal, positive = alpha, negative = 1 -
+// alpha. Asymmetric loss (Ridnik et al. 2021, equation 7): a smaller gamma for positives, a margin.
+struct BceSpec {
+  Reduction reduction = Reduction::mean;
+  double smoothing = 0.0;       // in [0, 1)
+  double gamma_positive = 0.0;  // at least 0
+  double gamma_negative = 0.0;
+  double margin = 0.0;  // in [0, 1)
+  double positive = 1.0;
+  double negative = 1.0;
+
+  // Whether this is more than (smoothed) cross-entropy.
+  bool focuses() const {
+    return gamma_positive != 0.0 || gamma_negative != 0.0 || margin != 0.0 || positive != 1.0 ||
+           negative != 1.0;
+  }
+};
+
 enum class OptimizerKind : std::uint8_t { sgd, rmsprop, adam, adamw };
 // One step of an optimizer, with PyTorch's meaning of every field.
 struct OptimizerSpec {
@@ -299,11 +322,11 @@ class Backend {
                                    ConstView dy, View dx, View dgamma, View dbeta) = 0;
 
   // -- Loss. Binary cross-entropy of sigmoid(logits) against targets in [0, 1], in the form that
-  // does not overflow; pos_weight [C] optional weighs the positive term (PyTorch's
+  // does not overflow; pos_weight [C] optional weighs the positive term besides (PyTorch's
   // BCEWithLogitsLoss). loss: one element, or the logits' shape for Reduction::none. dlogits,
   // optional: d loss / d logits.
-  virtual void bce_with_logits(ConstView logits, ConstView targets, ConstView pos_weight,
-                               Reduction reduction, View loss, View dlogits) = 0;
+  virtual void bce_with_logits(const BceSpec& spec, ConstView logits, ConstView targets,
+                               ConstView pos_weight, View loss, View dlogits) = 0;
 
   // -- Optimizer, over a flat buffer.
   // norm[0] = L2 norm of gradients; factor[0] = min(1, max_norm / (norm + 1e-6)), PyTorch's

@@ -80,8 +80,8 @@
                           View mean, View inv_std) override;
   void layer_norm_backward(ConstView x, ConstView gamma, ConstView mean, ConstView inv_std,
                            ConstView dy, View dx, View dgamma, View dbeta) override;
-  void bce_with_logits(ConstView logits, ConstView targets, ConstView pos_weight,
-                       Reduction reduction, View loss, View dlogits) override;
+  void bce_with_logits(const BceSpec& spec, ConstView logits, ConstView targets,
+                       ConstView pos_weight, View loss, View dlogits) override;
   void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) override;
   void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
                       ConstView factor, View parameters, const std::vector<View>& states) override;

@@ -86,8 +86,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const BatchNormOptions& options);
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps = 1e-5);
 
-// -- Loss. targets have the logits' shape and no gradient; pos_weight [C] may be undefined.
+// -- Loss. targets have the logits' shape and no gradient; pos_weight [C] may be undefined. The
+// spec smooths the targets and makes focal and asymmetric losses of it.
 Tensor bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight = {},
-                       Reduction reduction = Reduction::mean);
+                       const BceSpec& spec = {});
 
 }  // namespace cardiograd

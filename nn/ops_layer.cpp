@@ -270,15 +270,15 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
 }
 
 Tensor bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight,
-                       Reduction reduction) {
+                       const BceSpec& spec) {
   CG_CHECK(logits.dims() == targets.dims(), "bce_with_logits: logits have shape " +
                                                 logits.dims().to_string() + ", targets " +
                                                 targets.dims().to_string());
-  Tensor loss = like(logits, reduction == Reduction::none ? logits.dims() : Dims{});
+  Tensor loss = like(logits, spec.reduction == Reduction::none ? logits.dims() : Dims{});
   const bool recorded = needs_record({logits});
   Tensor dlogits = recorded ? like(logits, logits.dims()) : Tensor();
-  logits.backend()->bce_with_logits(logits.view(), targets.view(), optional_view(pos_weight),
-                                    reduction, loss.view(), recorded ? dlogits.view() : View{});
+  logits.backend()->bce_with_logits(spec, logits.view(), targets.view(), optional_view(pos_weight),
+                                    loss.view(), recorded ? dlogits.view() : View{});
   record(loss, {logits}, BceWithLogitsOp{dlogits});
   return loss;
 }

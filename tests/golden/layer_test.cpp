@@ -183,7 +183,7 @@ TEST_F(Layers, BceWithLogits) {
       const std::string name = "bce." + suffix + (weighted ? ".weighted" : "");
       Tensor logits = golden_.tensor("bce.logits");
       logits.set_requires_grad(true);
-      const Tensor loss = bce_with_logits(logits, targets, weight, reduction);
+      const Tensor loss = bce_with_logits(logits, targets, weight, {reduction});
       expect_close(loss, name + ".y", Layout::same);
       loss.backward(golden_.tensor(name + ".dy"));
       expect_close(logits.grad(), name + ".dx", Layout::same);

@@ -141,8 +141,8 @@ TEST_F(ThreadCounts, loss_and_gradient_norm) {
   Floats loss(Dims{1}), dlogits(logits.dims), norm(Dims{1}), factor(Dims{1});
   expect_same_bits(
       [&] {
-        cpu_->bce_with_logits(logits.view(), targets.view(), weight.view(), Reduction::mean,
-                              loss.view(), dlogits.view());
+        cpu_->bce_with_logits({}, logits.view(), targets.view(), weight.view(), loss.view(),
+                              dlogits.view());
         cpu_->gradient_norm(logits.view(), 1.0, norm.view(), factor.view());
       },
       {&loss, &dlogits, &norm, &factor});
@@ -214,7 +214,7 @@ TEST_F(CpuOps, a_nan_gradient_norm_is_no_healthy_factor) {
 TEST_F(CpuOps, bce_of_great_logits_is_finite) {
   Floats logits({4}, {200.0F, -200.0F, 200.0F, -200.0F}), targets({4}, {1.0F, 0.0F, 0.0F, 1.0F});
   Floats loss({4}), dlogits({4});
-  cpu_->bce_with_logits(logits.view(), targets.view(), {}, Reduction::none, loss.view(),
+  cpu_->bce_with_logits({Reduction::none}, logits.view(), targets.view(), {}, loss.view(),
                         dlogits.view());
   EXPECT_EQ(loss.values, (std::vector<float>{0.0F, 0.0F, 200.0F, 200.0F}));
   EXPECT_EQ(dlogits.values, (std::vector<float>{0.0F, 0.0F, 1.0F, -1.0F}));

@@ -19,14 +19,16 @@ const char* name_of_reduction(Reduction reduction) {
   return "sum";
 }
 
-OperationCase bce_case(const Dims& shape, Reduction reduction, bool weighted, bool gradient,
-                       Values logits, Values targets) {
-  OperationCase each{shape.to_string() + " " + name_of_reduction(reduction) +
+OperationCase bce_case(const std::string& title, const Dims& shape, const BceSpec& spec,
+                       bool weighted, bool gradient, Values logits, Values targets) {
+  const Reduction reduction = spec.reduction;
+  OperationCase each{shape.to_string() + " " + name_of_reduction(reduction) + title +
                          (weighted ? " weighted" : "") + (gradient ? " with gradient" : ""),
                      {},
                      [=](Backend& backend, const BoundOperands& o) {
-                       backend.bce_with_logits(o["logits"], o["targets"], o.optional("pos_weight"),
-                                               reduction, o["y"], o.optional("dlogits"));
+                       backend.bce_with_logits(spec, o["logits"], o["targets"],
+                                               o.optional("pos_weight"), o["y"],
+                                               o.optional("dlogits"));
                      }};
   each.input("logits", shape, std::move(logits)).input("targets", shape, std::move(targets));
   if (weighted) each.input("pos_weight", {shape[-1]}, uniform(0.25, 8.0));
@@ -94,14 +96,33 @@ std::vector<OperationCase> bce_with_logits_cases() {
       for (const bool gradient : {false, true}) {
         for (const Dims& shape : {Dims{3, 5}, Dims{1, 1}, Dims{0, 5}, Dims{64, 71}, Dims{7},
                                   Dims{2, 3, 17}, Dims{1031, 12}}) {
-          cases.push_back(bce_case(shape, reduction, weighted, gradient, uniform(-3.0, 3.0),
+          cases.push_back(bce_case("", shape, {reduction}, weighted, gradient, uniform(-3.0, 3.0),
                                    uniform(0.0, 1.0)));
         }
         // Where exp overflows in float32, and targets of exactly 0 and 1.
-        cases.push_back(
-            bce_case({6, 33}, reduction, weighted, gradient, uniform(-200.0, 200.0), whole(0, 1)));
+        cases.push_back(bce_case("", {6, 33}, {reduction}, weighted, gradient,
+                                 uniform(-200.0, 200.0), whole(0, 1)));
       }
     }
+  }
+  struct Form {
+    const char* title;
+    BceSpec spec;
+  };
+  constexpr Reduction none = Reduction::none;
+  for (const Form& form : {Form{" smoothed", {none, 0.1}},
+                           Form{" focal", {Reduction::mean, 0.0, 2.0, 2.0, 0.0, 0.25, 0.75}},
+                           Form{" asymmetric", {none, 0.0, 1.0, 4.0, 0.05}},
+                           Form{" asymmetric smoothed", {Reduction::sum, 0.2, 0.0, 1.5, 0.2}},
+                           Form{" margin alone", {none, 0.0, 0.0, 0.0, 0.1}}}) {
+    for (const bool weighted : {false, true}) {
+      cases.push_back(bce_case(form.title, {5, 71}, form.spec, weighted, true, uniform(-4.0, 4.0),
+                               uniform(0.0, 1.0)));
+      cases.push_back(bce_case(form.title, {3, 5}, form.spec, weighted, true, uniform(0.5, 3.0),
+                               uniform(0.0, 1.0)));
+    }
+    cases.push_back(
+        bce_case(form.title, {6, 33}, form.spec, false, true, uniform(-200.0, 200.0), whole(0, 1)));
   }
   return cases;
 }

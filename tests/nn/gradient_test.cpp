@@ -297,11 +297,11 @@ void add_normalisations_and_losses(Cases& cases) {
                         constant(x[0], channels, 0.5, 2.0), {1e-3, 0.1, training});
     };
   };
-  const auto loss_of = [](Reduction reduction, bool weighted) {
+  const auto loss_of = [](const BceSpec& spec, bool weighted) {
     return [=](const Operands& x) {
       const Tensor targets = constant(x[0], x[0].dims(), 0.0, 1.0);
       const Tensor weight = constant(x[0], {x[0].size(-1)}, 0.5, 3.0);
-      return bce_with_logits(x[0], targets, weighted ? weight : Tensor(), reduction);
+      return bce_with_logits(x[0], targets, weighted ? weight : Tensor(), spec);
     };
   };
   cases.insert(cases.end(),
@@ -312,10 +312,13 @@ void add_normalisations_and_losses(Cases& cases) {
                    {"layer_norm",
                     {{2, 3, 5}, {5}, {5}},
                     [](const Operands& x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
-                   {"bce_with_logits", {{4, 5}}, loss_of(Reduction::mean, false)},
-                   {"bce_with_logits weighted", {{4, 5}}, loss_of(Reduction::mean, true)},
-                   {"bce_with_logits sum", {{4, 5}}, loss_of(Reduction::sum, true)},
-                   {"bce_with_logits none", {{4, 5}}, loss_of(Reduction::none, true)},
+                   {"bce_with_logits", {{4, 5}}, loss_of({}, false)},
+                   {"bce_with_logits weighted", {{4, 5}}, loss_of({}, true)},
+                   {"bce_with_logits sum", {{4, 5}}, loss_of({Reduction::sum}, true)},
+                   {"bce_with_logits none", {{4, 5}}, loss_of({Reduction::none}, true)},
+                   {"bce_with_logits focal",
+                    {{4, 5}},
+                    loss_of({Reduction::sum, 0.1, 2.0, 1.5, 0.0, 0.25, 0.75}, true)},
                });
 }
 
