@@ -356,7 +356,7 @@ void CudaBackend::batch_norm_training_forward(const BatchNormSpec& spec, ConstVi
   const cuda::Columns shape = cuda::check_batch_norm(x, {y}, residual, {gamma, beta},
                                                      {running_mean, running_var, mean, inv_std});
   if (shape.channels == 0) return;
-  cuda::dispatch_storage("batch_norm", {x, y}, [&](auto element) {
+  cuda::dispatch_storage("batch_norm", {x, gamma, beta, residual, y}, [&](auto element) {
     using T = decltype(element);
     const auto* from = cuda::elements<T>(x);
     const cuda::MomentFinish<T> finish{from,
