@@ -9,7 +9,8 @@
 //    the name says `accumulate`. Inputs and outputs do not overlap, except where a comment allows
 //    it.
 //  - Floating operands of one call share one dtype: f32 on CpuBackend, f64 on ReferenceBackend.
-//    Statistics (means, inverse deviations, norms) have that dtype too.
+//    Statistics (means, variances, inverse deviations, attention's lse) have statistics_dtype of
+//    it: f32 where operands are bf16, else the same.
 //  - An absent optional operand is a default-constructed view.
 //  - A batch, a length or a channel count of zero is legal and does nothing (means over nothing are
 //  0).
@@ -99,6 +100,13 @@ struct QuantizeSpec {
   std::int64_t levels = 256;
   // Added c times in channel c: with `levels`, each channel gets its own rows of an embedding.
   std::int64_t channel_stride = 0;
+};
+
+// BatchNorm, and the ReLU behind it.
+struct BatchNormSpec {
+  double eps = 1e-5;
+  double momentum = 0.1;  // of the running statistics, in training
+  bool relu = false;
 };
 
 enum class Reduction : std::uint8_t { none, mean, sum };
@@ -303,18 +311,26 @@ class Backend {
   // -- Normalisation over rows (BatchNorm: x [..., C], all leading axes) or over C (LayerNorm).
   // Training BatchNorm (Ioffe & Szegedy 2015): biased variance normalises, the unbiased one updates
   // running = (1 - momentum) running + momentum batch. mean and inv_std [C] are saved for backward.
-  virtual void batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta, double eps,
-                                           double momentum, View running_mean, View running_var,
-                                           View y, View mean, View inv_std) = 0;
-  virtual void batch_norm_training_backward(ConstView x, ConstView gamma, ConstView mean,
-                                            ConstView inv_std, ConstView dy, View dx, View dgamma,
+  // A residual of x's shape (optional) and ReLU (spec.relu) come in the same pass, as a residual
+  // network's block ends (He et al. 2016):
+  //   y = relu(gamma (x - mean) inv_std + beta + residual).
+  // Backward takes y for ReLU alone, which cuts the gradient where y <= 0 (absent without: it is
+  // not read); dresidual, optional, is what it leaves of dy.
+  virtual void batch_norm_training_forward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                           ConstView beta, ConstView residual, View running_mean,
+                                           View running_var, View y, View mean, View inv_std) = 0;
+  virtual void batch_norm_training_backward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                            ConstView mean, ConstView inv_std, ConstView y,
+                                            ConstView dy, View dx, View dresidual, View dgamma,
                                             View dbeta) = 0;
-  virtual void batch_norm_inference_forward(ConstView x, ConstView gamma, ConstView beta,
+  virtual void batch_norm_inference_forward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                            ConstView beta, ConstView residual,
                                             ConstView running_mean, ConstView running_var,
-                                            double eps, View y) = 0;
-  virtual void batch_norm_inference_backward(ConstView x, ConstView gamma, ConstView running_mean,
-                                             ConstView running_var, double eps, ConstView dy,
-                                             View dx, View dgamma, View dbeta) = 0;
+                                            View y) = 0;
+  virtual void batch_norm_inference_backward(const BatchNormSpec& spec, ConstView x,
+                                             ConstView gamma, ConstView running_mean,
+                                             ConstView running_var, ConstView y, ConstView dy,
+                                             View dx, View dresidual, View dgamma, View dbeta) = 0;
   // LayerNorm over the last axis (Ba et al. 2016); gamma and beta [C]; mean and inv_std one a row.
   virtual void layer_norm_forward(ConstView x, ConstView gamma, ConstView beta, double eps, View y,
                                   View mean, View inv_std) = 0;

@@ -65,17 +65,19 @@
   void embedding_forward(ConstView indices, ConstView weight, View y) override;
   void embedding_backward(ConstView indices, ConstView dy, View dweight) override;
   void quantize(const QuantizeSpec& spec, ConstView x, View y) override;
-  void batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta, double eps,
-                                   double momentum, View running_mean, View running_var, View y,
-                                   View mean, View inv_std) override;
-  void batch_norm_training_backward(ConstView x, ConstView gamma, ConstView mean, ConstView inv_std,
-                                    ConstView dy, View dx, View dgamma, View dbeta) override;
-  void batch_norm_inference_forward(ConstView x, ConstView gamma, ConstView beta,
-                                    ConstView running_mean, ConstView running_var, double eps,
-                                    View y) override;
-  void batch_norm_inference_backward(ConstView x, ConstView gamma, ConstView running_mean,
-                                     ConstView running_var, double eps, ConstView dy, View dx,
-                                     View dgamma, View dbeta) override;
+  void batch_norm_training_forward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                   ConstView beta, ConstView residual, View running_mean,
+                                   View running_var, View y, View mean, View inv_std) override;
+  void batch_norm_training_backward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                    ConstView mean, ConstView inv_std, ConstView y, ConstView dy,
+                                    View dx, View dresidual, View dgamma, View dbeta) override;
+  void batch_norm_inference_forward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                    ConstView beta, ConstView residual, ConstView running_mean,
+                                    ConstView running_var, View y) override;
+  void batch_norm_inference_backward(const BatchNormSpec& spec, ConstView x, ConstView gamma,
+                                     ConstView running_mean, ConstView running_var, ConstView y,
+                                     ConstView dy, View dx, View dresidual, View dgamma,
+                                     View dbeta) override;
   void layer_norm_forward(ConstView x, ConstView gamma, ConstView beta, double eps, View y,
                           View mean, View inv_std) override;
   void layer_norm_backward(ConstView x, ConstView gamma, ConstView mean, ConstView inv_std,

@@ -67,6 +67,11 @@ constexpr bool is_floating(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
 }
 
+// What holds means, deviations and the like of operands of `operands`: 8 bits of bf16 are too few.
+constexpr DType statistics_dtype(DType operands) {
+  return operands == DType::bf16 ? DType::f32 : operands;
+}
+
 template <class T>
 struct DTypeOf;
 template <>

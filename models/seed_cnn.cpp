@@ -79,7 +79,7 @@ class SeedCnn : public Classifier {
  private:
   static Tensor stage(const Tensor& x, const Conv1d& conv, const std::optional<BatchNorm1d>& bn) {
     if (!bn) return conv.relu_maxpool(x, pool);
-    return max_pool1d(relu((*bn)(conv(x))), {pool, pool, 0});
+    return max_pool1d(bn->relu(conv(x)), {pool, pool, 0});
   }
 };
 

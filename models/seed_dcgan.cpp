@@ -46,9 +46,9 @@ Dims EcgGenerator::noise_dims(std::int64_t batch) const {
 
 Tensor EcgGenerator::operator()(const Tensor& noise) const {
   Tensor x = lstm_(noise);
-  x = relu(bn1_(conv1_(upsample_nearest(x, 2))));
-  x = relu(bn2_(conv2_(upsample_nearest(x, 2))));
-  x = relu(bn3_(conv3_(upsample_nearest(x, 2))));
+  x = bn1_.relu(conv1_(upsample_nearest(x, 2)));
+  x = bn2_.relu(conv2_(upsample_nearest(x, 2)));
+  x = bn3_.relu(conv3_(upsample_nearest(x, 2)));
   return slice(conv4_(x), 1, 0, options_.length);
 }
 

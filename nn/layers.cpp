@@ -67,22 +67,24 @@ Conv1d::Conv1d(const BuildContext& context, std::int64_t inputs, std::int64_t ou
 BatchNorm1d::BatchNorm1d(const BuildContext& context, std::int64_t channels, double eps_,
                          double momentum_)
     : eps(eps_), momentum(momentum_) {
-  const auto constant = [&](const Dims& dims, double value) {
-    return Tensor::full(context.backend, dims, context.dtype, value);
+  const auto constant = [&](const Dims& dims, DType dtype, double value) {
+    return Tensor::full(context.backend, dims, dtype, value);
   };
-  weight = register_parameter("weight", constant({channels}, 1.0));
-  bias = register_parameter("bias", constant({channels}, 0.0));
-  running_mean = register_buffer("running_mean", constant({channels}, 0.0));
-  running_var = register_buffer("running_var", constant({channels}, 1.0));
-  num_batches_tracked_ = register_buffer("num_batches_tracked", constant({}, 0.0));
-  one_ = constant({}, 1.0);
+  const DType statistic = statistics_dtype(context.dtype);
+  weight = register_parameter("weight", constant({channels}, context.dtype, 1.0));
+  bias = register_parameter("bias", constant({channels}, context.dtype, 0.0));
+  running_mean = register_buffer("running_mean", constant({channels}, statistic, 0.0));
+  running_var = register_buffer("running_var", constant({channels}, statistic, 1.0));
+  num_batches_tracked_ = register_buffer("num_batches_tracked", constant({}, statistic, 0.0));
+  one_ = constant({}, statistic, 1.0);
 }
 
-Tensor BatchNorm1d::operator()(const Tensor& x) const {
+Tensor BatchNorm1d::apply(const Tensor& x, bool relu, const Tensor& residual) const {
   if (training()) {
     x.backend()->accumulate(one_.view(), num_batches_tracked_.view());
   }
-  return batch_norm(x, weight, bias, running_mean, running_var, {eps, momentum, training()});
+  return batch_norm(x, weight, bias, running_mean, running_var,
+                    {eps, momentum, training(), relu, residual});
 }
 
 LayerNorm::LayerNorm(const BuildContext& context, std::int64_t channels, double eps_) : eps(eps_) {

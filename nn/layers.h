@@ -42,18 +42,24 @@ class Conv1d : public Module {
   Tensor bias;    // [outputs], undefined without
 };
 
-// Over the channels of [N, C] or [N, L, C].
+// Over the channels of [N, C] or [N, L, C]. Its buffers have statistics_dtype of the model's dtype.
 class BatchNorm1d : public Module {
  public:
   BatchNorm1d(const BuildContext& context, std::int64_t channels, double eps = 1e-5,
               double momentum = 0.1);
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x) const { return apply(x, false, {}); }
+  // relu(bn(x)) and relu(bn(x) + residual), fused.
+  Tensor relu(const Tensor& x, const Tensor& residual = {}) const {
+    return apply(x, true, residual);
+  }
 
   double eps;
   double momentum;
   Tensor weight, bias, running_mean, running_var;
 
  private:
+  Tensor apply(const Tensor& x, bool relu, const Tensor& residual) const;
+
   Tensor one_;
   // Floating, where PyTorch has an integer of 64 bits (its load_state_dict converts): it is counted
   // on the device.

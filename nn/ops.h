@@ -79,8 +79,11 @@ struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;
   bool training = true;
+  bool relu = false;  // behind it, in the same pass
+  Tensor residual{};  // of x's shape, added before ReLU; may be undefined
 };
-// running_mean and running_var are updated in training, read otherwise.
+// relu(batch_norm(x) + residual). running_mean and running_var, statistics_dtype of x's, are
+// updated in training, read otherwise.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_var,
                   const BatchNormOptions& options);

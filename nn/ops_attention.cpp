@@ -80,7 +80,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  k,
                  v,
                  like(q, q.dims()),
-                 like(q, {q.size(0), options.heads, q.size(1)})};
+                 Tensor::empty(q.backend(), {q.size(0), options.heads, q.size(1)},
+                               statistics_dtype(q.dtype()))};
   if (options.dropout > 0.0) {
     op.spec.key = RandomScope::next_key();
     op.records = RandomScope::records();

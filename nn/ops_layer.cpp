@@ -15,6 +15,10 @@ Tensor like(const Tensor& x, const Dims& dims) {
   return Tensor::empty(x.backend(), dims, x.dtype());
 }
 
+Tensor statistic_like(const Tensor& x, const Dims& dims) {
+  return Tensor::empty(x.backend(), dims, statistics_dtype(x.dtype()));
+}
+
 // A weight gradient is computed when either parameter wants one; what nobody wants goes to a
 // scratch.
 struct WeightTargets {
@@ -117,26 +121,38 @@ struct NormTargets {
         dbeta(gradients.wanted(2) ? gradients.target(2) : like(gamma, gamma.dims())) {}
 };
 
+// The residual's gradient. Without ReLU it is dy itself, given once dx is there: x may be the
+// residual, too.
+View residual_target(const BatchNormSpec& spec, Gradients& gradients) {
+  return spec.relu ? gradients.target_if_wanted(3) : View{};
+}
+void give_residual(const BatchNormSpec& spec, const Tensor& dy, Gradients& gradients) {
+  if (!spec.relu) gradients.give(3, dy);
+}
+
 struct BatchNormTrainingOp {
   static constexpr std::string_view name = "batch_norm";
-  Tensor x, gamma, mean, inv_std;
+  BatchNormSpec spec;
+  Tensor x, gamma, mean, inv_std, y;  // y: where ReLU needs it
   void backward(const Tensor& dy, Gradients& gradients) {
     const NormTargets d(gradients, x, gamma);
-    dy.backend()->batch_norm_training_backward(x.view(), gamma.view(), mean.view(), inv_std.view(),
-                                               dy.view(), d.dx.view(), d.dgamma.view(),
-                                               d.dbeta.view());
+    dy.backend()->batch_norm_training_backward(
+        spec, x.view(), gamma.view(), mean.view(), inv_std.view(), optional_view(y), dy.view(),
+        d.dx.view(), residual_target(spec, gradients), d.dgamma.view(), d.dbeta.view());
+    give_residual(spec, dy, gradients);
   }
 };
 
 struct BatchNormInferenceOp {
   static constexpr std::string_view name = "batch_norm (inference)";
-  Tensor x, gamma, running_mean, running_var;
-  double eps = 1e-5;
+  BatchNormSpec spec;
+  Tensor x, gamma, running_mean, running_var, y;
   void backward(const Tensor& dy, Gradients& gradients) {
     const NormTargets d(gradients, x, gamma);
-    dy.backend()->batch_norm_inference_backward(x.view(), gamma.view(), running_mean.view(),
-                                                running_var.view(), eps, dy.view(), d.dx.view(),
-                                                d.dgamma.view(), d.dbeta.view());
+    dy.backend()->batch_norm_inference_backward(
+        spec, x.view(), gamma.view(), running_mean.view(), running_var.view(), optional_view(y),
+        dy.view(), d.dx.view(), residual_target(spec, gradients), d.dgamma.view(), d.dbeta.view());
+    give_residual(spec, dy, gradients);
   }
 };
 
@@ -239,21 +255,25 @@ Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length) {
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_var,
                   const BatchNormOptions& options) {
+  const BatchNormSpec spec{options.eps, options.momentum, options.relu};
+  const Tensor& residual = options.residual;
   Tensor y = like(x, x.dims());
   Backend& backend = *x.backend();
+  const Tensor saved = spec.relu ? y.detach() : Tensor();
   if (!options.training) {
-    backend.batch_norm_inference_forward(x.view(), gamma.view(), beta.view(), running_mean.view(),
-                                         running_var.view(), options.eps, y.view());
-    record(y, {x, gamma, beta},
-           BatchNormInferenceOp{x, gamma, running_mean, running_var, options.eps});
+    backend.batch_norm_inference_forward(spec, x.view(), gamma.view(), beta.view(),
+                                         optional_view(residual), running_mean.view(),
+                                         running_var.view(), y.view());
+    record(y, {x, gamma, beta, residual},
+           BatchNormInferenceOp{spec, x, gamma, running_mean, running_var, saved});
     return y;
   }
-  Tensor mean = like(x, gamma.dims());
-  Tensor inv_std = like(x, gamma.dims());
-  backend.batch_norm_training_forward(x.view(), gamma.view(), beta.view(), options.eps,
-                                      options.momentum, running_mean.view(), running_var.view(),
-                                      y.view(), mean.view(), inv_std.view());
-  record(y, {x, gamma, beta}, BatchNormTrainingOp{x, gamma, mean, inv_std});
+  Tensor mean = statistic_like(x, gamma.dims());
+  Tensor inv_std = statistic_like(x, gamma.dims());
+  backend.batch_norm_training_forward(spec, x.view(), gamma.view(), beta.view(),
+                                      optional_view(residual), running_mean.view(),
+                                      running_var.view(), y.view(), mean.view(), inv_std.view());
+  record(y, {x, gamma, beta, residual}, BatchNormTrainingOp{spec, x, gamma, mean, inv_std, saved});
   return y;
 }
 
@@ -261,8 +281,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
   Dims rows = x.dims();
   rows[-1] = 1;
   Tensor y = like(x, x.dims());
-  Tensor mean = like(x, rows);
-  Tensor inv_std = like(x, rows);
+  Tensor mean = statistic_like(x, rows);
+  Tensor inv_std = statistic_like(x, rows);
   x.backend()->layer_norm_forward(x.view(), gamma.view(), beta.view(), eps, y.view(), mean.view(),
                                   inv_std.view());
   record(y, {x, gamma, beta}, LayerNormOp{x, gamma, mean, inv_std});

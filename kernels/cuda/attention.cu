@@ -24,6 +24,11 @@ constexpr int threads = 128;
 constexpr int rows_a_warp = 4;
 constexpr int block_rows = threads / 32 * rows_a_warp;
 constexpr int tile = 32;  // of the other side
+// Each a kernel may use the registers of: as many as leave none of its instances a spill, and as
+// shared memory has room for with 4 columns a lane.
+constexpr int blocks_a_multiprocessor(int columns) {
+  return columns == 1 ? 6 : (columns == 2 ? 5 : 4);
+}
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 template <class T>
@@ -181,8 +186,8 @@ dim3 blocks_of(std::int64_t records, std::int64_t heads, std::int64_t rows) {
 }
 
 template <class T, int columns>
-CG_KERNEL(threads)
-void attention_forward_kernel(Attention<T> a, T* __restrict__ y, T* __restrict__ lse) {
+CG_KERNEL(threads, blocks_a_multiprocessor(columns))
+void attention_forward_kernel(Attention<T> a, T* __restrict__ y, float* __restrict__ lse) {
   CG_DYNAMIC_SHARED(Staged<columns>, staged);
   constexpr int width = Staged<columns>::width;
   const auto tiles = static_cast<unsigned>(tiles_of(a.queries));
@@ -233,7 +238,7 @@ void attention_forward_kernel(Attention<T> a, T* __restrict__ y, T* __restrict__
       inverse[r] = total[r] == 0.0F ? 0.0F : 1.0F / total[r];
       if (lane != 0 || first + r >= a.queries) continue;
       const float sum = total[r] == 0.0F ? -infinity : largest[r] + math::log(total[r]);
-      lse[(n * a.heads + h) * a.queries + first + r] = from_float<T>(sum);
+      lse[(n * a.heads + h) * a.queries + first + r] = sum;
     }
     write_rows(sums, inverse, first, a.queries, a.width, a.head, y + a.at(n, a.queries, h));
   }
@@ -259,8 +264,8 @@ void attention_delta_kernel(Attention<T> a, const T* __restrict__ y, const T* __
 
 // dq, the block's rows being queries; or dk and dv, its rows being keys (of_keys).
 template <class T, int columns, bool of_keys>
-CG_KERNEL(threads)
-void attention_backward_kernel(Attention<T> a, const T* __restrict__ lse,
+CG_KERNEL(threads, blocks_a_multiprocessor(columns))
+void attention_backward_kernel(Attention<T> a, const float* __restrict__ lse,
                                const float* __restrict__ delta, const T* __restrict__ dy,
                                T* __restrict__ d_first, T* __restrict__ d_second) {
   CG_DYNAMIC_SHARED(Staged<columns>, staged);
@@ -305,7 +310,7 @@ void attention_backward_kernel(Attention<T> a, const T* __restrict__ lse,
         float p = 0.0F;
         weights[r] = 0.0F;
         if (score != -infinity) {
-          p = math::exp(score - to_float(lse[statistics + i]));
+          p = math::exp(score - lse[statistics + i]);
           // One key's probability is 1 whatever its score: rounding must not tell otherwise.
           if (a.keys > 1) weights[r] = p * (factors[r] * gradients[r] - delta[statistics + i]);
           p *= factors[r];
@@ -366,14 +371,15 @@ void CudaBackend::attention_forward(const AttentionSpec& spec, const AttentionMa
                                     ConstView q, ConstView k, ConstView v, View y, View lse) {
   check_attention(spec, masks, q, k, v, lse);
   require_same_shape("attention", q.dims, y.dims);
-  cuda::dispatch_storage("attention", {q, k, v, y, lse, masks.additive}, [&](auto element) {
+  cuda::require_dtype("attention's lse", DType::f32, {lse});
+  cuda::dispatch_storage("attention", {q, k, v, y, masks.additive}, [&](auto element) {
     using T = decltype(element);
     const cuda::Attention<T> a = cuda::attention_of<T>(spec, masks, q, k, v);
     cuda::with_columns(a.head, [&](auto columns) {
       constexpr int n = decltype(columns)::value;
       cuda::launch<cuda::attention_forward_kernel<T, n>>(
           cuda::blocks_of(a.records, a.heads, a.queries), cuda::threads, sizeof(cuda::Staged<n>),
-          device_.stream, a, cuda::elements<T>(y), cuda::elements<T>(lse));
+          device_.stream, a, cuda::elements<T>(y), cuda::elements<float>(lse));
     });
   });
 }
@@ -389,7 +395,8 @@ void CudaBackend::attention_backward(const AttentionSpec& spec, const AttentionM
     require_same_shape("attention", k.dims, view.dims);
   }
   cuda::require_dtype("attention", q.dtype, {dq, dk, dv});
-  cuda::dispatch_storage("attention", {q, k, v, y, lse, dy, masks.additive}, [&](auto element) {
+  cuda::require_dtype("attention's lse", DType::f32, {lse});
+  cuda::dispatch_storage("attention", {q, k, v, y, dy, masks.additive}, [&](auto element) {
     using T = decltype(element);
     const cuda::Attention<T> a = cuda::attention_of<T>(spec, masks, q, k, v);
     const Scratch<float> delta(blocks_, lse.numel());
@@ -400,11 +407,11 @@ void CudaBackend::attention_backward(const AttentionSpec& spec, const AttentionM
       constexpr int n = decltype(columns)::value;
       cuda::launch<cuda::attention_backward_kernel<T, n, false>>(
           cuda::blocks_of(a.records, a.heads, a.queries), cuda::threads, sizeof(cuda::Staged<n>),
-          device_.stream, a, cuda::elements<T>(lse), delta.data(), cuda::elements<T>(dy),
+          device_.stream, a, cuda::elements<float>(lse), delta.data(), cuda::elements<T>(dy),
           cuda::elements<T>(dq), static_cast<T*>(nullptr));
       cuda::launch<cuda::attention_backward_kernel<T, n, true>>(
           cuda::blocks_of(a.records, a.heads, a.keys), cuda::threads, sizeof(cuda::Staged<n>),
-          device_.stream, a, cuda::elements<T>(lse), delta.data(), cuda::elements<T>(dy),
+          device_.stream, a, cuda::elements<float>(lse), delta.data(), cuda::elements<T>(dy),
           cuda::elements<T>(dk), cuda::elements<T>(dv));
     });
   });

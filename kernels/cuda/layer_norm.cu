@@ -19,8 +19,8 @@ struct LayerNormForward {
   const T* gamma;
   const T* beta;
   T* y;
-  T* mean;
-  T* inv_std;
+  float* mean;
+  float* inv_std;
 };
 
 // Sums are of x less the row's first element, and squares about the mean: no cancellation where the
@@ -64,8 +64,8 @@ void layer_norm_kernel(LayerNormForward<T> o, Rows rows, float eps) {
       store_pack(to + c, result);
     }
     if (lane == 0) {
-      o.mean[row] = from_float<T>(shift + offset);
-      o.inv_std[row] = from_float<T>(inv_std);
+      o.mean[row] = shift + offset;
+      o.inv_std[row] = inv_std;
     }
   }
 }
@@ -74,8 +74,8 @@ template <class T>
 struct LayerNormBackward {
   const T* x;
   const T* gamma;
-  const T* mean;
-  const T* inv_std;
+  const float* mean;
+  const float* inv_std;
   const T* dy;
   T* dx;
 };
@@ -90,8 +90,8 @@ void layer_norm_backward_kernel(LayerNormBackward<T> o, Rows rows) {
     const T* x = o.x + row * rows.width;
     const T* dy = o.dy + row * rows.width;
     T* dx = o.dx + row * rows.width;
-    const auto mean = static_cast<Total>(to_float(o.mean[row]));
-    const auto inv_std = static_cast<Total>(to_float(o.inv_std[row]));
+    const auto mean = static_cast<Total>(o.mean[row]);
+    const auto inv_std = static_cast<Total>(o.inv_std[row]);
     Total total = 0;
     Total product = 0;
     for (std::int64_t c = lane * n; c < rows.width; c += 32 * n) {
@@ -132,8 +132,8 @@ struct LayerNormTerms {
   static constexpr int n = width;
   struct Fixed {};
   const T* x;
-  const T* mean;
-  const T* inv_std;
+  const float* mean;
+  const float* inv_std;
   const T* dy;
 
   CG_DEVICE Fixed fixed(std::int64_t) const { return {}; }
@@ -141,8 +141,8 @@ struct LayerNormTerms {
                      Total (&b)[n]) const {
     const Pack<T, n> value = load_pack<n>(x + at);
     const Pack<T, n> gradient = load_pack<n>(dy + at);
-    const float centre = to_float(mean[row]);
-    const float inverse = to_float(inv_std[row]);
+    const float centre = mean[row];
+    const float inverse = inv_std[row];
     CG_UNROLL
     for (int j = 0; j < n; ++j) {
       const float g = to_float(gradient[j]);
@@ -169,6 +169,7 @@ Rows check_layer_norm(const ConstView& x, std::initializer_list<ConstView> same,
   for (const ConstView& view : same) require_same_shape("layer_norm", x.dims, view.dims);
   for (const ConstView& view : vectors) require_vector("layer_norm", view.dims, rows.width);
   for (const ConstView& view : statistics) {
+    require_dtype("layer_norm's statistics", DType::f32, {view});
     CG_CHECK(view.numel() == rows.count,
              "layer_norm: " + std::to_string(rows.count) + " rows of shape " + x.dims.to_string() +
                  " need one statistic each, got shape " + view.dims.to_string());
@@ -187,11 +188,11 @@ void CudaBackend::layer_norm_forward(ConstView x, ConstView gamma, ConstView bet
     fill(inv_std, 1.0 / std::sqrt(eps));
     return;
   }
-  cuda::dispatch_storage("layer_norm", {x, gamma, beta, y, mean, inv_std}, [&](auto element) {
+  cuda::dispatch_storage("layer_norm", {x, gamma, beta, y}, [&](auto element) {
     using T = decltype(element);
-    const cuda::LayerNormForward<T> operands{cuda::elements<T>(x),    cuda::elements<T>(gamma),
-                                             cuda::elements<T>(beta), cuda::elements<T>(y),
-                                             cuda::elements<T>(mean), cuda::elements<T>(inv_std)};
+    const cuda::LayerNormForward<T> operands{
+        cuda::elements<T>(x), cuda::elements<T>(gamma),    cuda::elements<T>(beta),
+        cuda::elements<T>(y), cuda::elements<float>(mean), cuda::elements<float>(inv_std)};
     cuda::dispatch_pack<T>(rows.width, {x.data, gamma.data, beta.data, y.data}, [&](auto n) {
       cuda::launch<cuda::layer_norm_kernel<T, n()>>(device_.blocks_for(rows.count * 32),
                                                     cuda::block_threads, 0, device_.stream,
@@ -206,22 +207,21 @@ void CudaBackend::layer_norm_backward(ConstView x, ConstView gamma, ConstView me
   const cuda::Rows rows =
       cuda::check_layer_norm(x, {dy, dx}, {gamma, dgamma, dbeta}, {mean, inv_std});
   if (rows.width == 0) return;
-  cuda::dispatch_storage(
-      "layer_norm", {x, gamma, mean, inv_std, dy, dx, dgamma, dbeta}, [&](auto element) {
-        using T = decltype(element);
-        const cuda::LayerNormBackward<T> operands{
-            cuda::elements<T>(x),       cuda::elements<T>(gamma), cuda::elements<T>(mean),
-            cuda::elements<T>(inv_std), cuda::elements<T>(dy),    cuda::elements<T>(dx)};
-        const cuda::LayerNormFinish<T> finish{cuda::elements<T>(dbeta), cuda::elements<T>(dgamma)};
-        cuda::dispatch_pack<T>(rows.width, {x.data, gamma.data, dy.data, dx.data}, [&](auto n) {
-          cuda::launch<cuda::layer_norm_backward_kernel<T, n()>>(
-              device_.blocks_for(rows.count * 32), cuda::block_threads, 0, device_.stream, operands,
-              rows);
-          const cuda::LayerNormTerms<T, n()> terms{operands.x, operands.mean, operands.inv_std,
-                                                   operands.dy};
-          cuda::column_sums(device_, blocks_, terms, finish, {rows.count, rows.width});
-        });
-      });
+  cuda::dispatch_storage("layer_norm", {x, gamma, dy, dx, dgamma, dbeta}, [&](auto element) {
+    using T = decltype(element);
+    const cuda::LayerNormBackward<T> operands{
+        cuda::elements<T>(x),           cuda::elements<T>(gamma), cuda::elements<float>(mean),
+        cuda::elements<float>(inv_std), cuda::elements<T>(dy),    cuda::elements<T>(dx)};
+    const cuda::LayerNormFinish<T> finish{cuda::elements<T>(dbeta), cuda::elements<T>(dgamma)};
+    cuda::dispatch_pack<T>(rows.width, {x.data, gamma.data, dy.data, dx.data}, [&](auto n) {
+      cuda::launch<cuda::layer_norm_backward_kernel<T, n()>>(device_.blocks_for(rows.count * 32),
+                                                             cuda::block_threads, 0, device_.stream,
+                                                             operands, rows);
+      const cuda::LayerNormTerms<T, n()> terms{operands.x, operands.mean, operands.inv_std,
+                                               operands.dy};
+      cuda::column_sums(device_, blocks_, terms, finish, {rows.count, rows.width});
+    });
+  });
 }
 
 }  // namespace cardiograd

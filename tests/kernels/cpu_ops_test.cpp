@@ -110,11 +110,12 @@ TEST_F(ThreadCounts, batch_norm) {
       dbeta(vector), y(x.dims), dx(x.dims);
   expect_same_bits(
       [&] {
-        cpu_->batch_norm_training_forward(x.view(), gamma.view(), beta.view(), 1e-5, 0.1,
+        cpu_->batch_norm_training_forward({}, x.view(), gamma.view(), beta.view(), {},
                                           running_mean.view(), running_var.view(), y.view(),
                                           mean.view(), inv_std.view());
-        cpu_->batch_norm_training_backward(x.view(), gamma.view(), mean.view(), inv_std.view(),
-                                           dy.view(), dx.view(), dgamma.view(), dbeta.view());
+        cpu_->batch_norm_training_backward({}, x.view(), gamma.view(), mean.view(), inv_std.view(),
+                                           {}, dy.view(), dx.view(), {}, dgamma.view(),
+                                           dbeta.view());
       },
       {&running_mean, &running_var, &mean, &inv_std, &y, &dx, &dgamma, &dbeta});
 }
@@ -278,7 +279,7 @@ TEST_F(CpuOps, batch_norm_of_a_great_mean_keeps_its_variance) {
   }
   Floats gamma(vector, 1.0F), beta(vector), running_mean(vector), running_var(vector, 1.0F),
       y(x.dims), mean(vector), inv_std(vector);
-  cpu_->batch_norm_training_forward(x.view(), gamma.view(), beta.view(), 0.0, 1.0,
+  cpu_->batch_norm_training_forward({0.0, 1.0}, x.view(), gamma.view(), beta.view(), {},
                                     running_mean.view(), running_var.view(), y.view(), mean.view(),
                                     inv_std.view());
   EXPECT_FLOAT_EQ(mean[0], static_cast<float>(sum));
@@ -286,11 +287,68 @@ TEST_F(CpuOps, batch_norm_of_a_great_mean_keeps_its_variance) {
   EXPECT_NEAR(static_cast<double>(running_var[0]) / (squares * 40000.0 / 39999.0), 1.0, 1e-6);
 }
 
+// relu(batch_norm(x) + residual) in one pass, forward and backward, has the bits of the operations
+// one after the other, with more rows and channels than a tile has.
+TEST_F(CpuOps, fused_batch_norm_is_the_operations_apart) {
+  for (const Dims& dims : {Dims{41, 67, 12}, Dims{97, 1030}}) {
+    const Dims vector{dims[-1]};
+    Floats x = random_floats(dims, -1.0F, 3.0F, 21);
+    Floats residual = random_floats(dims, -1.0F, 1.0F, 22);
+    Floats dy = random_floats(dims, -1.0F, 1.0F, 23);
+    Floats gamma = random_floats(vector, 0.5F, 1.5F, 24);
+    Floats beta = random_floats(vector, -1.0F, 1.0F, 25);
+    struct Results {
+      Results(const Dims& dims, const Dims& vector)
+          : y(dims),
+            dx(dims),
+            dresidual(dims),
+            mean(vector),
+            inv_std(vector),
+            dgamma(vector),
+            dbeta(vector),
+            running_mean(vector),
+            running_var(vector) {}
+      Floats y, dx, dresidual, mean, inv_std, dgamma, dbeta, running_mean, running_var;
+    };
+    Results one(dims, vector), apart(dims, vector);
+    const auto forward = [&](Results& r, const BatchNormSpec& spec, ConstView added) {
+      cpu_->batch_norm_training_forward(spec, x.view(), gamma.view(), beta.view(), added,
+                                        r.running_mean.view(), r.running_var.view(), r.y.view(),
+                                        r.mean.view(), r.inv_std.view());
+    };
+    const auto backward = [&](Results& r, const BatchNormSpec& spec, Floats& gradient,
+                              View dresidual) {
+      cpu_->batch_norm_training_backward(spec, x.view(), gamma.view(), r.mean.view(),
+                                         r.inv_std.view(), r.y.view(), gradient.view(), r.dx.view(),
+                                         dresidual, r.dgamma.view(), r.dbeta.view());
+    };
+    forward(one, {1e-5, 0.1, true}, residual.view());
+    forward(apart, {}, {});
+    const Activation relu{ActivationKind::relu};
+    cpu_->accumulate(residual.view(), apart.y.view());
+    cpu_->activation_forward(relu, apart.y.view(), apart.y.view());
+    EXPECT_EQ(one.y.values, apart.y.values);
+
+    cpu_->activation_backward(relu, apart.y.view(), apart.y.view(), dy.view(),
+                              apart.dresidual.view());
+    backward(apart, {}, apart.dresidual, {});
+    backward(one, {1e-5, 0.1, true}, dy, one.dresidual.view());
+    EXPECT_EQ(one.dresidual.values, apart.dresidual.values);
+    EXPECT_EQ(one.dx.values, apart.dx.values);
+    EXPECT_EQ(one.dgamma.values, apart.dgamma.values);
+    EXPECT_EQ(one.dbeta.values, apart.dbeta.values);
+    // Nobody asks for the residual's gradient.
+    std::fill(one.dx.values.begin(), one.dx.values.end(), nan_value);
+    backward(one, {1e-5, 0.1, true}, dy, {});
+    EXPECT_EQ(one.dx.values, apart.dx.values);
+  }
+}
+
 TEST_F(CpuOps, batch_norm_of_no_rows_leaves_running_statistics) {
   const Dims vector{2};
   Floats x({0, 2}), y({0, 2}), gamma(vector, 1.0F), beta(vector), running_mean(vector, 3.0F),
       running_var(vector, 4.0F), mean(vector, nan_value), inv_std(vector, nan_value);
-  cpu_->batch_norm_training_forward(x.view(), gamma.view(), beta.view(), 1.0, 0.1,
+  cpu_->batch_norm_training_forward({1.0, 0.1}, x.view(), gamma.view(), beta.view(), {},
                                     running_mean.view(), running_var.view(), y.view(), mean.view(),
                                     inv_std.view());
   EXPECT_EQ(mean.values, (std::vector<float>{0.0F, 0.0F}));

@@ -82,7 +82,7 @@ OperandValues stored_as(DType floating, const OperationCase& operation_case, Ope
   if (floating != DType::bf16) return values;
   for (const Operand& operand : operation_case.operands) {
     const auto found = values.find(operand.name);
-    if (operand.dtype || found == values.end()) continue;
+    if (found == values.end() || operand.stored_as(floating) != DType::bf16) continue;
     for (double& value : found->second) {
       value = static_cast<float>(BFloat16(static_cast<float>(value)));
     }
@@ -124,9 +124,11 @@ std::string compare_operand(const Operand& operand, DType floating, const BoundO
   if (undecided * 10 > static_cast<std::int64_t>(entry.decided.size())) {
     return "has more than a tenth undecided elements: change the case's values";
   }
-  const bool exact = operand.exact || !is_floating(operand.dtype.value_or(floating));
-  return exact ? compare_exactly(actual, entry.values, entry.decided)
-               : compare_closely(actual, entry.values, tolerance);
+  const DType stored = operand.stored_as(floating);
+  if (operand.exact || !is_floating(stored)) {
+    return compare_exactly(actual, entry.values, entry.decided);
+  }
+  return compare_closely(actual, entry.values, operand.statistic ? Tolerance{} : tolerance);
 }
 
 }  // namespace
@@ -177,6 +179,11 @@ OperationCase& OperationCase::in_out(std::string operand, Dims dims, Values valu
   return add({std::move(operand), Role::in_out, {}, dims, std::move(values)});
 }
 
+OperationCase& OperationCase::statistic() {
+  operands.back().statistic = true;
+  return *this;
+}
+
 bool OperationCase::has(std::string_view operand) const {
   return std::any_of(operands.begin(), operands.end(),
                      [&](const Operand& each) { return each.name == operand; });
@@ -212,7 +219,7 @@ BoundOperands::BoundOperands(Backend& backend, const std::vector<Operand>& opera
   for (const Operand& operand : operands) {
     Slot slot;
     slot.operand = &operand;
-    slot.view.dtype = operand.dtype.value_or(backend.default_dtype());
+    slot.view.dtype = operand.stored_as(backend.default_dtype());
     slot.view.dims = operand.dims;
     slot.offset = guard_bytes + static_cast<std::size_t>(shift) * size_of(slot.view.dtype);
     slot.bytes = slot.offset + slot.view.bytes() + guard_bytes;

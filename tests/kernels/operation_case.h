@@ -48,6 +48,11 @@ struct Operand {
   // Outputs whose value a rounding error may decide (which of two near-equal values is larger):
   // true where the two backends must agree. Called on the reference, after the call.
   std::function<std::vector<bool>(Backend&, const BoundOperands&)> decided = nullptr;
+  bool statistic = false;  // statistics_dtype of the backend's floating dtype
+
+  DType stored_as(DType floating) const {
+    return dtype.value_or(statistic ? statistics_dtype(floating) : floating);
+  }
 };
 
 struct OperationCase {
@@ -66,6 +71,8 @@ struct OperationCase {
   OperationCase& input(std::string operand, Dims dims, Values values = uniform());
   OperationCase& output(std::string operand, Dims dims);
   OperationCase& in_out(std::string operand, Dims dims, Values values = uniform());
+  // The operand added last is a statistic.
+  OperationCase& statistic();
   bool has(std::string_view operand) const;
   const Operand& at(std::string_view operand) const;
 };
@@ -126,7 +133,8 @@ struct Tolerance {
   double max_error = 1e-4;  // max |a - b| / max |b|
 };
 
-// Runs the case on the backend and on the reference. Returns what is wrong, or nothing.
+// Runs the case on the backend and on the reference. Returns what is wrong, or nothing. Statistics
+// are held to the default tolerance, whatever the others are stored in.
 std::string check_case(const OperationCase& operation_case, Backend& backend,
                        const Tolerance& tolerance = {});
 

@@ -81,7 +81,8 @@ OperationCase attention_case(const Attention& a) {
       .input("k", {a.batch, a.keys, a.width}, uniform(-a.size, a.size))
       .input("v", {a.batch, a.keys, a.width})
       .output("y", {a.batch, a.queries, a.width})
-      .output("lse", {a.batch, a.heads, a.queries});
+      .output("lse", {a.batch, a.heads, a.queries})
+      .statistic();
 }
 
 struct Lookup {

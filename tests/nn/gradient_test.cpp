@@ -290,11 +290,13 @@ void add_recurrent(Cases& cases) {
 }
 
 void add_normalisations_and_losses(Cases& cases) {
-  const auto batch_norm_of = [](bool training) {
-    return [training](const Operands& x) {
+  // A fourth operand is the residual.
+  const auto batch_norm_of = [](bool training, bool relu = false) {
+    return [=](const Operands& x) {
       const Dims channels = x[1].dims();
+      const Tensor residual = x.size() > 3 ? x[3] : Tensor();
       return batch_norm(x[0], x[1], x[2], constant(x[0], channels, -0.5, 0.5),
-                        constant(x[0], channels, 0.5, 2.0), {1e-3, 0.1, training});
+                        constant(x[0], channels, 0.5, 2.0), {1e-3, 0.1, training, relu, residual});
     };
   };
   const auto loss_of = [](const BceSpec& spec, bool weighted) {
@@ -304,22 +306,43 @@ void add_normalisations_and_losses(Cases& cases) {
       return bce_with_logits(x[0], targets, weighted ? weight : Tensor(), spec);
     };
   };
-  cases.insert(cases.end(),
-               {
-                   {"batch_norm in training", {{2, 5, 3}, {3}, {3}}, batch_norm_of(true)},
-                   {"batch_norm of rows", {{6, 3}, {3}, {3}}, batch_norm_of(true)},
-                   {"batch_norm in evaluation", {{2, 5, 3}, {3}, {3}}, batch_norm_of(false)},
-                   {"layer_norm",
-                    {{2, 3, 5}, {5}, {5}},
-                    [](const Operands& x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
-                   {"bce_with_logits", {{4, 5}}, loss_of({}, false)},
-                   {"bce_with_logits weighted", {{4, 5}}, loss_of({}, true)},
-                   {"bce_with_logits sum", {{4, 5}}, loss_of({Reduction::sum}, true)},
-                   {"bce_with_logits none", {{4, 5}}, loss_of({Reduction::none}, true)},
-                   {"bce_with_logits focal",
-                    {{4, 5}},
-                    loss_of({Reduction::sum, 0.1, 2.0, 1.5, 0.0, 0.25, 0.75}, true)},
-               });
+  cases.insert(
+      cases.end(),
+      {
+          {"batch_norm in training", {{2, 5, 3}, {3}, {3}}, batch_norm_of(true)},
+          {"batch_norm of rows", {{6, 3}, {3}, {3}}, batch_norm_of(true)},
+          {"batch_norm in evaluation", {{2, 5, 3}, {3}, {3}}, batch_norm_of(false)},
+          {"batch_norm and relu", {{2, 5, 3}, {3}, {3}}, batch_norm_of(true, true)},
+          {"batch_norm and residual", {{2, 5, 3}, {3}, {3}, {2, 5, 3}}, batch_norm_of(true)},
+          {"batch_norm with residual and relu",
+           {{2, 5, 3}, {3}, {3}, {2, 5, 3}},
+           batch_norm_of(true, true)},
+          {"batch_norm with residual and relu in evaluation",
+           {{2, 5, 3}, {3}, {3}, {2, 5, 3}},
+           batch_norm_of(false, true)},
+          {"batch_norm that is its own residual",
+           {{2, 5, 3}, {3}, {3}},
+           [batch_norm_of](const Operands& x) {
+             const Tensor scaled = scale(x[0], 2.0);
+             return batch_norm_of(true)({scaled, x[1], x[2], scaled});
+           }},
+          {"batch_norm and relu that is its own residual",
+           {{2, 5, 3}, {3}, {3}},
+           [batch_norm_of](const Operands& x) {
+             const Tensor scaled = scale(x[0], 2.0);
+             return batch_norm_of(true, true)({scaled, x[1], x[2], scaled});
+           }},
+          {"layer_norm",
+           {{2, 3, 5}, {5}, {5}},
+           [](const Operands& x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
+          {"bce_with_logits", {{4, 5}}, loss_of({}, false)},
+          {"bce_with_logits weighted", {{4, 5}}, loss_of({}, true)},
+          {"bce_with_logits sum", {{4, 5}}, loss_of({Reduction::sum}, true)},
+          {"bce_with_logits none", {{4, 5}}, loss_of({Reduction::none}, true)},
+          {"bce_with_logits focal",
+           {{4, 5}},
+           loss_of({Reduction::sum, 0.1, 2.0, 1.5, 0.0, 0.25, 0.75}, true)},
+      });
 }
 
 // Names in brackets: no single function.

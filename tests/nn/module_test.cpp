@@ -107,6 +107,41 @@ TEST_F(Modules, TheModeReachesEveryDescendant) {
   EXPECT_NE(module.inner.norm.running_mean.to_vector<float>(), (Values{0, 0, 0}));
 }
 
+// In one pass or in three, in training and evaluation: the same values, gradients and statistics.
+TEST_F(Modules, BatchNormTakesAResidualAndReluInItsPass) {
+  for (const bool training : {true, false}) {
+    BatchNorm1d one({backend_, DType::f32, nullptr}, 2);
+    BatchNorm1d apart({backend_, DType::f32, nullptr}, 2);
+    one.train(training);
+    apart.train(training);
+    Tensor residual = scale(input(), -0.7);
+    Tensor same = scale(input(), -0.7);
+    residual.set_requires_grad(true);
+    same.set_requires_grad(true);
+    EXPECT_EQ(one.relu(input()).to_vector<float>(), relu(apart(input())).to_vector<float>());
+    const Tensor y = one.relu(input(), residual);
+    const Tensor expected = relu(add(apart(input()), same));
+    EXPECT_EQ(y.to_vector<float>(), expected.to_vector<float>());
+    y.backward(input());
+    expected.backward(input());
+    EXPECT_EQ(residual.grad().to_vector<float>(), same.grad().to_vector<float>());
+    EXPECT_EQ(one.weight.grad().to_vector<float>(), apart.weight.grad().to_vector<float>());
+    EXPECT_EQ(one.bias.grad().to_vector<float>(), apart.bias.grad().to_vector<float>());
+    EXPECT_EQ(contents(one), contents(apart));
+  }
+}
+
+// A running mean of 8 bits would stop moving, a count of batches at 256.
+TEST_F(Modules, StatisticsOfABf16ModelAreF32) {
+  const BatchNorm1d norm({backend_, DType::bf16, nullptr}, 3);
+  for (const NamedTensor& parameter : norm.parameters()) {
+    EXPECT_EQ(parameter.tensor.dtype(), DType::bf16) << parameter.name;
+  }
+  for (const NamedTensor& buffer : norm.buffers()) {
+    EXPECT_EQ(buffer.tensor.dtype(), DType::f32) << buffer.name;
+  }
+}
+
 TEST_F(Modules, ADropoutProbabilityIsChecked) {
   EXPECT_EQ(error_of([] { Dropout(1.5); }),
             "a dropout probability must lie in [0, 1], got 1.500000");

@@ -1,4 +1,5 @@
 // BatchNorm over rows (Ioffe & Szegedy 2015) and LayerNorm over channels (Ba et al. 2016).
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -78,10 +79,37 @@ void check_affine(const Dims& x, const Dims& y, ConstView gamma, ConstView beta)
   check_channels(beta.dims, rows_of(x).channels);
 }
 
+// y = relu(y + residual), each where BatchNorm has it.
+void add_and_cut(const BatchNormSpec& spec, ConstView residual, View y) {
+  if (residual.present()) check_same_shape(residual.dims, y.dims);
+  for (std::int64_t i = 0; i < y.numel(); ++i) {
+    double& value = y.as<double>()[i];
+    if (residual.present()) value += residual.as<double>()[i];
+    if (spec.relu && value <= 0.0) value = 0.0;
+  }
+}
+
+// What ReLU leaves of dy, which is the residual's gradient too.
+std::vector<double> cut_gradient(const BatchNormSpec& spec, ConstView y, ConstView dy,
+                                 View dresidual) {
+  if (spec.relu) check_same_shape(y.dims, dy.dims);
+  std::vector<double> g(static_cast<std::size_t>(dy.numel()));
+  for (std::int64_t i = 0; i < dy.numel(); ++i) {
+    const bool dead = spec.relu && y.as<double>()[i] <= 0.0;
+    g[static_cast<std::size_t>(i)] = dead ? 0.0 : dy.as<double>()[i];
+  }
+  if (dresidual.present()) {
+    check_same_shape(dresidual.dims, dy.dims);
+    std::copy(g.begin(), g.end(), dresidual.as<double>());
+  }
+  return g;
+}
+
 }  // namespace
 
-void ReferenceBackend::batch_norm_training_forward(ConstView x, ConstView gamma, ConstView beta,
-                                                   double eps, double momentum, View running_mean,
+void ReferenceBackend::batch_norm_training_forward(const BatchNormSpec& spec, ConstView x,
+                                                   ConstView gamma, ConstView beta,
+                                                   ConstView residual, View running_mean,
                                                    View running_var, View y, View mean,
                                                    View inv_std) {
   const Rows shape = rows_of(x.dims);
@@ -92,7 +120,7 @@ void ReferenceBackend::batch_norm_training_forward(ConstView x, ConstView gamma,
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     const Group group = channel_group(shape, c);
     const Moments moments = moments_of(x.as<double>(), group);
-    const double deviation = 1.0 / std::sqrt(moments.variance + eps);
+    const double deviation = 1.0 / std::sqrt(moments.variance + spec.eps);
     mean.as<double>()[c] = moments.mean;
     inv_std.as<double>()[c] = deviation;
     for (std::int64_t i = 0; i < group.count; ++i) {
@@ -106,21 +134,27 @@ void ReferenceBackend::batch_norm_training_forward(ConstView x, ConstView gamma,
                        : 1.0;
     double& mean_so_far = running_mean.as<double>()[c];
     double& variance_so_far = running_var.as<double>()[c];
-    mean_so_far = (1.0 - momentum) * mean_so_far + momentum * moments.mean;
-    variance_so_far = (1.0 - momentum) * variance_so_far + momentum * moments.variance * correction;
+    const double share = spec.momentum;
+    mean_so_far = (1.0 - share) * mean_so_far + share * moments.mean;
+    variance_so_far = (1.0 - share) * variance_so_far + share * moments.variance * correction;
   }
+  add_and_cut(spec, residual, y);
 }
 
-void ReferenceBackend::batch_norm_training_backward(ConstView x, ConstView gamma, ConstView mean,
-                                                    ConstView inv_std, ConstView dy, View dx,
-                                                    View dgamma, View dbeta) {
+void ReferenceBackend::batch_norm_training_backward(const BatchNormSpec& spec, ConstView x,
+                                                    ConstView gamma, ConstView mean,
+                                                    ConstView inv_std, ConstView y, ConstView dy,
+                                                    View dx, View dresidual, View dgamma,
+                                                    View dbeta) {
   const Rows shape = rows_of(x.dims);
   check_same_shape(x.dims, dx.dims);
   check_affine(x.dims, dy.dims, dgamma, dbeta);
   for (const ConstView& operand : {gamma, mean, inv_std}) {
     check_channels(operand.dims, shape.channels);
   }
-  const std::vector<double> g = weighted(dy, gamma);
+  const std::vector<double> left = cut_gradient(spec, y, dy, dresidual);
+  const ConstView cut(left.data(), DType::f64, dy.dims);
+  const std::vector<double> g = weighted(cut, gamma);
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     const Group group = channel_group(shape, c);
     const double centre = mean.as<double>()[c];
@@ -129,7 +163,7 @@ void ReferenceBackend::batch_norm_training_backward(ConstView x, ConstView gamma
     double gamma_total = 0.0;
     double beta_total = 0.0;
     for (std::int64_t i = 0; i < group.count; ++i) {
-      const double gradient = dy.as<double>()[group.at(i)];
+      const double gradient = cut.as<double>()[group.at(i)];
       gamma_total += gradient * (x.as<double>()[group.at(i)] - centre) * deviation;
       beta_total += gradient;
     }
@@ -138,38 +172,43 @@ void ReferenceBackend::batch_norm_training_backward(ConstView x, ConstView gamma
   }
 }
 
-void ReferenceBackend::batch_norm_inference_forward(ConstView x, ConstView gamma, ConstView beta,
-                                                    ConstView running_mean, ConstView running_var,
-                                                    double eps, View y) {
+void ReferenceBackend::batch_norm_inference_forward(const BatchNormSpec& spec, ConstView x,
+                                                    ConstView gamma, ConstView beta,
+                                                    ConstView residual, ConstView running_mean,
+                                                    ConstView running_var, View y) {
   const Rows shape = rows_of(x.dims);
   check_affine(x.dims, y.dims, gamma, beta);
   check_channels(running_mean.dims, shape.channels);
   check_channels(running_var.dims, shape.channels);
   for (std::int64_t i = 0; i < x.numel(); ++i) {
     const std::int64_t c = i % shape.channels;
-    y.as<double>()[i] = (x.as<double>()[i] - running_mean.as<double>()[c]) /
-                            std::sqrt(running_var.as<double>()[c] + eps) * gamma.as<double>()[c] +
-                        beta.as<double>()[c];
+    const double deviation = std::sqrt(running_var.as<double>()[c] + spec.eps);
+    y.as<double>()[i] =
+        (x.as<double>()[i] - running_mean.as<double>()[c]) / deviation * gamma.as<double>()[c] +
+        beta.as<double>()[c];
   }
+  add_and_cut(spec, residual, y);
 }
 
-void ReferenceBackend::batch_norm_inference_backward(ConstView x, ConstView gamma,
-                                                     ConstView running_mean, ConstView running_var,
-                                                     double eps, ConstView dy, View dx, View dgamma,
-                                                     View dbeta) {
+void ReferenceBackend::batch_norm_inference_backward(const BatchNormSpec& spec, ConstView x,
+                                                     ConstView gamma, ConstView running_mean,
+                                                     ConstView running_var, ConstView y,
+                                                     ConstView dy, View dx, View dresidual,
+                                                     View dgamma, View dbeta) {
   const Rows shape = rows_of(x.dims);
   check_same_shape(x.dims, dx.dims);
   check_affine(x.dims, dy.dims, dgamma, dbeta);
   for (const ConstView& operand : {gamma, running_mean, running_var}) {
     check_channels(operand.dims, shape.channels);
   }
+  const std::vector<double> left = cut_gradient(spec, y, dy, dresidual);
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     const Group group = channel_group(shape, c);
-    const double deviation = 1.0 / std::sqrt(running_var.as<double>()[c] + eps);
+    const double deviation = 1.0 / std::sqrt(running_var.as<double>()[c] + spec.eps);
     double gamma_total = 0.0;
     double beta_total = 0.0;
     for (std::int64_t i = 0; i < group.count; ++i) {
-      const double gradient = dy.as<double>()[group.at(i)];
+      const double gradient = left[static_cast<std::size_t>(group.at(i))];
       dx.as<double>()[group.at(i)] = gradient * gamma.as<double>()[c] * deviation;
       gamma_total +=
           gradient * (x.as<double>()[group.at(i)] - running_mean.as<double>()[c]) * deviation;
