@@ -123,7 +123,7 @@ TEST(Launched, RanksThatMpiDoesNotSeeAreRefused) {
                          {"SLURM_PROCID", "0"},
                          {"SLURM_LOCALID", "0"},
                          {"OMPI_MCA_btl", "self,vader"},
-                         {"OMPI_MCA_plm", "isolated"},
+                         {"OMPI_MCA_plm_rsh_agent", "true"},
                          {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                          {"TMPDIR", "/tmp"},
                          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};

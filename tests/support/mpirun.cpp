@@ -20,8 +20,8 @@ ProgramResult mpirun(int ranks, const std::string& program,
       // Containers forbid processes to read each other's memory.
       {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
       {"OMPI_MCA_btl", "self,vader"},
-      {"OMPI_MCA_plm", "isolated"},  // this machine alone: no ssh is asked for
-      {"TMPDIR", "/tmp"},            // the names of its sockets have room for 108 letters
+      {"OMPI_MCA_plm_rsh_agent", "true"},  // this machine alone: nobody looks for ssh
+      {"TMPDIR", "/tmp"},                  // the names of its sockets have room for 108 letters
       {"OMP_NUM_THREADS", "1"},
       // Open MPI keeps some of its memory to the end.
       {"ASAN_OPTIONS", "detect_leaks=0"},
