@@ -48,7 +48,7 @@ system="$system_id${system_version:+ $system_version}"
 packages=(
   g++ cmake ninja-build ccache
   libdnnl-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcsv-dev libzip-dev
-  libgtest-dev libboost-context-dev
+  libgtest-dev libboost-context-dev libopenmpi-dev openmpi-bin
   'gnuplot-nox|gnuplot-qt|gnuplot-x11'
 )
 if ((dev)); then

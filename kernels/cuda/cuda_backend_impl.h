@@ -18,6 +18,9 @@ class CudaBackend final : public Backend {
   CudaBackend(int index, DType floating);
   ~CudaBackend() override;
 
+  // Where its work is queued, for whoever must come before or after it.
+  cuda::Stream stream() const { return device_.stream; }
+
 #include "kernels/backend_overrides.inl"
 
  private:

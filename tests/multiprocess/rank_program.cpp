@@ -1,0 +1,255 @@
+// One rank of communicator_test.cpp's runs: does what its scenario says and checks what comes out;
+// a wrong outcome is an error of the rank, which ends the run.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/threads.h"
+#include "trainer/communicator.h"
+
+namespace {
+
+using namespace cardiograd;
+using Bytes = Communicator::Bytes;
+using Clock = std::chrono::steady_clock;
+
+void expect(bool holds, const std::string& what) {
+  if (!holds) throw Error("wrong: " + what);
+}
+
+void sleep_seconds(double seconds) {
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
+// A number of many magnitudes for each (rank, element): the order of a sum shows in its bits.
+template <class T>
+T value_of(int rank, std::size_t element) {
+  const auto seed = static_cast<std::uint32_t>(element * 2654435761U + 977U * unsigned(rank + 1));
+  const double mantissa = static_cast<double>((seed * 1664525U + 1013904223U) >> 8) / (1 << 23);
+  return static_cast<T>((mantissa - 1.0) * std::pow(10.0, static_cast<double>(seed % 9U) - 4.0));
+}
+
+template <class T>
+std::vector<T> values_of(int rank, std::size_t count) {
+  std::vector<T> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = value_of<T>(rank, i);
+  return values;
+}
+
+template <class T>
+std::vector<T> expected_sum(int ranks, std::size_t count) {
+  std::vector<T> total = values_of<T>(0, count);
+  for (int rank = 1; rank < ranks; ++rank) {
+    for (std::size_t i = 0; i < count; ++i) total[i] += value_of<T>(rank, i);
+  }
+  return total;
+}
+
+template <class T>
+View view_of(std::vector<T>& values) {
+  return {values.data(), dtype_of<T>, {static_cast<std::int64_t>(values.size())}};
+}
+
+template <class T>
+void check_sums(Communicator& group) {
+  for (const std::size_t count : {0UL, 1UL, 3UL, 511UL, 512UL, 1025UL, 4099UL, 300007UL}) {
+    std::vector<T> values = values_of<T>(group.rank(), count);
+    // Ranks that come at different times must not change a bit.
+    if (count == 4099 && group.rank() == 0) sleep_seconds(0.05);
+    if (count == 1025 && group.rank() == 1) sleep_seconds(0.05);
+    group.all_reduce_sum(view_of(values), "a sum of " + std::to_string(count));
+    const std::vector<T> expected = expected_sum<T>(group.size(), count);
+    expect(count == 0 || std::memcmp(values.data(), expected.data(), count * sizeof(T)) == 0,
+           "the bits of a sum of " + std::to_string(count));
+  }
+}
+
+void sums(Communicator& group) {
+  check_sums<float>(group);
+  check_sums<double>(group);
+  std::vector<double> host{1.0 + group.rank(), 0.5};
+  group.sum(host, "a sum on the host");
+  const double n = group.size();
+  expect(host[0] == n * (n + 1) / 2 && host[1] == n / 2, "sum of host values");
+}
+
+// Buckets that start in order while earlier ones are under way, and are waited for in any order.
+void buckets(Communicator& group) {
+  const std::vector<std::size_t> sizes{262144, 17, 0, 100003, 262144, 1024, 333333, 5};
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::vector<float>> views;
+    std::vector<Communicator::Ticket> tickets;
+    for (const std::size_t size : sizes) views.push_back(values_of<float>(group.rank(), size));
+    for (std::size_t each = 0; each < sizes.size(); ++each) {
+      if (static_cast<int>(each) % group.size() == group.rank()) sleep_seconds(0.005);
+      tickets.push_back(
+          group.start_all_reduce_sum(view_of(views[each]), "bucket " + std::to_string(each)));
+    }
+    group.wait(tickets[3]);
+    expect(views[3] == expected_sum<float>(group.size(), sizes[3]), "bucket 3 after its wait");
+    group.wait(tickets[3]);
+    group.wait_all();
+    for (std::size_t each = 0; each < sizes.size(); ++each) {
+      expect(views[each] == expected_sum<float>(group.size(), sizes[each]),
+             "bucket " + std::to_string(each));
+    }
+  }
+}
+
+Bytes bytes_of(int rank, std::size_t count) {
+  Bytes bytes(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    bytes[i] = std::byte(static_cast<unsigned char>(i * 7 + static_cast<std::size_t>(rank)));
+  }
+  return bytes;
+}
+
+void gathers(Communicator& group) {
+  for (const std::size_t unit : {0UL, 1UL, 100UL, 700001UL}) {
+    // Rank 1 has nothing, the others more and more.
+    const auto length = [&](int rank) {
+      return rank == 1 ? 0 : unit * static_cast<std::size_t>(rank + 1);
+    };
+    const Bytes mine = bytes_of(group.rank(), length(group.rank()));
+    const std::vector<Bytes> all = group.all_gather_bytes(mine, "an all-gather");
+    const std::vector<Bytes> first = group.gather_bytes(mine, "a gather");
+    expect(all.size() == static_cast<std::size_t>(group.size()), "parts of an all-gather");
+    for (int rank = 0; rank < group.size(); ++rank) {
+      expect(all[static_cast<std::size_t>(rank)] == bytes_of(rank, length(rank)), "a part");
+    }
+    expect(group.is_first() ? first == all : first.empty(), "a gather to rank 0");
+    Bytes told = mine;
+    group.broadcast_bytes(told, "a broadcast");
+    expect(told == bytes_of(0, length(0)), "a broadcast");
+  }
+}
+
+void flags(Communicator& group) {
+  const int last = group.size() - 1;
+  expect(group.any(group.rank() == last, "a flag"), "any of one");
+  expect(!group.any(false, "a flag"), "any of none");
+  expect(!group.all(group.rank() != last, "a flag"), "all but one");
+  expect(group.all(true, "a flag"), "all");
+  const auto begun = Clock::now();
+  if (group.rank() == last) sleep_seconds(0.3);
+  group.barrier("a barrier");
+  const std::chrono::duration<double> waited = Clock::now() - begun;
+  expect(waited.count() > 0.25, "a barrier waits for the last rank");
+  const int threads = thread_count(group);
+  expect(threads >= 1 && threads <= thread_limit(), "threads of a rank");
+}
+
+// After some steps the last rank ends as `end` has it.
+void lose_last(Communicator& group, const std::function<void()>& end) {
+  std::vector<float> values = values_of<float>(group.rank(), 100000);
+  for (int step = 0; step < 5; ++step) {
+    if (step == 3 && group.rank() == group.size() - 1) end();
+    group.start_all_reduce_sum(view_of(values), "bucket 0 of step " + std::to_string(step));
+    group.wait_all();
+  }
+}
+void killed(Communicator& group) {
+  lose_last(group, [] { std::raise(SIGKILL); });
+}
+void hung(Communicator& group) {
+  lose_last(group, [] { sleep_seconds(600.0); });
+}
+void hung_first(Communicator& group) {
+  group.barrier("the first step");
+  if (group.is_first()) sleep_seconds(600.0);
+  Bytes bytes;
+  group.broadcast_bytes(bytes, "the broadcast of the model");
+}
+// The last rank stops after its part of the first of two steps has gone out.
+void hung_between(Communicator& group) {
+  std::vector<float> values = values_of<float>(group.rank(), 2000);
+  if (group.rank() == group.size() - 1) {
+    group.start_all_reduce_sum(view_of(values), "bucket 0");
+    sleep_seconds(600.0);
+  }
+  group.all_reduce_sum(view_of(values), "bucket 0");
+}
+
+void out_of_step(Communicator& group) {
+  if (group.rank() == 0) {
+    group.barrier("the end of the epoch");
+    group.barrier("one call too many");
+  } else {
+    group.barrier("the end of the epoch");
+    Bytes bytes;
+    group.broadcast_bytes(bytes, "the model");
+  }
+}
+void failing(Communicator& group) {
+  group.barrier("the beginning");
+  if (group.rank() == 1) throw InputError("record 17 cannot be read");
+  group.barrier("the end");
+}
+void all_failing(Communicator& group) {
+  group.barrier("the beginning");
+  throw InputError("folder data/ does not exist");
+}
+
+void times(Communicator& group) {
+  for (const std::size_t count : {std::size_t{1} << 18, std::size_t{10} << 18}) {
+    std::vector<float> values(count, 0.0F);
+    std::vector<double> seconds;
+    for (int turn = 0; turn < 101; ++turn) {
+      group.barrier("a turn");
+      const auto begun = Clock::now();
+      group.all_reduce_sum(view_of(values), "a turn");
+      seconds.push_back(std::chrono::duration<double>(Clock::now() - begun).count());
+    }
+    std::sort(seconds.begin(), seconds.end());
+    if (group.is_first()) {
+      std::printf("%zu MB: median %.3f ms, fastest %.3f ms\n", count >> 18, seconds[50] * 1e3,
+                  seconds[0] * 1e3);
+    }
+  }
+}
+
+using Scenario = void (*)(Communicator&);
+const std::map<std::string, Scenario> scenarios{
+    {"sums", sums},
+    {"buckets", buckets},
+    {"gathers", gathers},
+    {"flags", flags},
+    {"killed", killed},
+    {"hung", hung},
+    {"hung_first", hung_first},
+    {"hung_between", hung_between},
+    {"out_of_step", out_of_step},
+    {"failing", failing},
+    {"all_failing", all_failing},
+    {"times", times},
+};
+
+}  // namespace
+
+// rank_program SCENARIO TIMEOUT_SECONDS
+int main(int argc, char** argv) {
+  Launch launch;
+  try {
+    expect(argc == 3, "arguments");
+    launch = detect_launch();
+    const auto group = make_communicator(launch, nullptr, std::stod(argv[2]));
+    scenarios.at(argv[1])(*group);
+    if (group->is_first()) {
+      std::cout << "done by " << group->size() << " of " << group->name() << '\n';
+    }
+  } catch (const LostRank& error) {
+    return end_after_error(launch, "rank_program", error.what(), lost_rank_exit_code);
+  } catch (const std::exception& error) {
+    return end_after_error(launch, "rank_program", error.what(), failed_exit_code);
+  }
+  return 0;
+}
