@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "nn/lost_pages.h"
 
 namespace cardiograd {
 
@@ -63,10 +64,13 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
     throw InputError("cannot map " + path.string() + ": " + std::strerror(errno));
   }
   bytes_ = {static_cast<const std::byte*>(data), file.size()};
+  remember_mapping(data, file.size(), path.string());
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_.data());
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}

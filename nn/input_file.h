@@ -33,7 +33,8 @@ class InputFile {
 std::string read_text(const std::filesystem::path& path, std::size_t most);
 
 // A file mapped read-only. The mapping lives as long as the object; the file must not be shortened
-// meanwhile (writers of this project replace files by renaming, which is safe).
+// meanwhile (writers of this project replace files by renaming, which is safe; nn/lost_pages.h says
+// what happens otherwise).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

@@ -9,13 +9,13 @@
 
 #include "kernels/error.h"
 #include "kernels/text.h"
+#include "nn/lost_pages.h"
+#include "trainer/exit_codes.h"
+#include "trainer/signals.h"
 
 namespace cardiograd {
 
 namespace {
-
-constexpr int failed = 1;
-constexpr int wrong_usage = 2;
 
 // CLI11 says of a misspelt verb only that one is required.
 std::string verb_problem(CLI::App& app, int argc, char** argv) {
@@ -32,7 +32,7 @@ std::string verb_problem(CLI::App& app, int argc, char** argv) {
 int refuse(const std::string& program, const std::string& problem) {
   std::fprintf(stderr, "%s: %s\nRun %s --help for more.\n", program.c_str(), problem.c_str(),
                program.c_str());
-  return wrong_usage;
+  return exit_wrong_usage;
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ int refuse(const std::string& program, const std::string& problem) {
 int run_command_line(CLI::App& app, int argc, char** argv) {
   const std::string problem = verb_problem(app, argc, argv);
   if (!problem.empty()) return refuse(app.get_name(), problem);
+  report_lost_pages(app.get_name());
   try {
     app.parse(argc, argv);
     if (!std::cout.flush() || std::fflush(stdout) != 0) {
@@ -50,11 +51,14 @@ int run_command_line(CLI::App& app, int argc, char** argv) {
     const std::vector<CLI::App*> verb = app.get_subcommands();
     return refuse(app.get_name() + (verb.empty() ? "" : " " + verb.front()->get_name()),
                   error.what());
+  } catch (const Interrupted& stop) {
+    std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), stop.what());
+    return exit_interrupted;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), error.what());
-    return failed;
+    return exit_failed;
   }
-  return 0;
+  return exit_ok;
 }
 
 }  // namespace cardiograd

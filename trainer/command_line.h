@@ -7,9 +7,9 @@ class App;
 
 namespace cardiograd {
 
-// Runs the verb that the command line names. Returns the exit code: 0; 1 where the verb failed,
-// with one sentence on standard error; 2 where the command line is wrong, with a sentence and where
-// to read more.
+// Runs the verb that the command line names. Returns the exit code (trainer/exit_codes.h): where
+// the verb failed or was interrupted, with one sentence on standard error; where the command line
+// is wrong, with a sentence and where to read more.
 int run_command_line(CLI::App& app, int argc, char** argv);
 
 }  // namespace cardiograd

@@ -219,7 +219,9 @@ void check_together(const RunConfig& config, const std::string& file) {
   }
 }
 
-std::string toml_text(const ConfigSlot& slot) {
+}  // namespace
+
+std::string to_text(const ConfigSlot& slot) {
   toml::table table;
   std::visit(
       [&table](auto* value) {
@@ -237,8 +239,6 @@ std::string toml_text(const ConfigSlot& slot) {
   text << toml::toml_formatter{table, toml::format_flags::none};
   return text.str().substr(text.str().find('=') + 2);
 }
-
-}  // namespace
 
 bool RunConfig::reads(const std::string& input) const {
   return std::find(data.inputs.begin(), data.inputs.end(), input) != data.inputs.end();
@@ -276,7 +276,7 @@ std::string to_toml(const RunConfig& config) {
       section = name;
     }
     const std::string key = dot == std::string::npos ? field.key : field.key.substr(dot + 1);
-    text += key + " = " + toml_text(field.slot(copy));
+    text += key + " = " + to_text(field.slot(copy));
     if (!field.meaning.empty()) text += "  # " + field.meaning;
     text += "\n";
   }
@@ -289,7 +289,7 @@ std::string describe_config() {
       "Keys of a config file, with defaults; on the command line section.key=value "
       "overrides them.\n";
   for (const ConfigField& field : config_fields()) {
-    std::string line = "  " + field.key + " = " + toml_text(field.slot(defaults));
+    std::string line = "  " + field.key + " = " + to_text(field.slot(defaults));
     if (line.size() < 44) line.resize(44, ' ');
     text += line + " " + field.meaning;
     if (!field.allowed.empty()) {

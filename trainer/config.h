@@ -47,6 +47,7 @@ struct RunConfig {
     double clip_norm = 0.0;
     std::string pos_weight = "none";
     std::string select = "valid_loss";
+    std::string on_nan = "stop";
     std::int64_t seed = 0;
     std::string init;
 
@@ -98,6 +99,9 @@ struct RunConfig {
     std::string dir;
     bool plots = true;
     std::int64_t log_every = 1;
+    std::int64_t checkpoint_steps = 0;
+    double checkpoint_minutes = 0.0;
+    std::int64_t keep = 1;
 
     bool operator==(const Run&) const = default;
   } run;

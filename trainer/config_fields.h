@@ -29,6 +29,9 @@ struct ConfigField {
 // In the order in which to_toml writes them: keys without a section first, then section by section.
 const std::vector<ConfigField>& config_fields();
 
+// A value as TOML writes it: "0.1", "[1, 2]", "'text'".
+std::string to_text(const ConfigSlot& slot);
+
 // Those of the sections schedule and augment; config_fields() holds them too.
 std::vector<ConfigField> schedule_fields();
 std::vector<ConfigField> augment_fields();

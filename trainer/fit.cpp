@@ -3,26 +3,28 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "kernels/text.h"
-#include "nn/flat_parameters.h"
-#include "nn/ops.h"
-#include "nn/optimizer.h"
-#include "nn/random.h"
+#include "nn/atomic_file.h"
 #include "trainer/bootstrap.h"
-#include "trainer/checkpoint.h"
+#include "trainer/history.h"
+#include "trainer/loss_fault.h"
 #include "trainer/metrics_report.h"
 #include "trainer/report.h"
-#include "trainer/run_folder.h"
+#include "trainer/resume.h"
+#include "trainer/run_checkpoints.h"
 #include "trainer/session.h"
+#include "trainer/signals.h"
+#include "trainer/train_step.h"
 #include "trainer/training_set.h"
 
 namespace cardiograd {
 
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
@@ -33,56 +35,116 @@ std::string format(const char* pattern, double a, double b = 0.0) {
 }
 
 // The session with the weights that training starts from.
-Session open_initialised(const RunConfig& config) {
+Session open_initialised(const RunConfig& config, bool resumes) {
   Session session = open_session(config);
-  if (!config.train.init.empty()) load_weights(session, config.train.init);
+  if (!config.train.init.empty() && !resumes) load_weights(session, config.train.init);
   return session;
 }
 
-// One run, from the first batch to the last checkpoint.
+// PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
+std::vector<float> balanced_weights(const ExampleSource& source, const TrainingSet& training) {
+  const auto classes = static_cast<std::size_t>(source.classes());
+  std::vector<double> positives(classes, 0.0);
+  for (std::int32_t example : training.examples) {
+    const std::span<const float> row = source.targets(example);
+    for (std::size_t c = 0; c < classes; ++c) positives[c] += double{row[c]};
+  }
+  std::vector<float> weights;
+  for (double count : positives) {
+    const double negatives = static_cast<double>(training.examples.size()) - count;
+    weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
+  }
+  return weights;
+}
+
+// One run, from its first batch, or from where it stopped, to the last checkpoint.
 class Run {
  public:
-  Run(const RunConfig& config, bool quiet)
+  Run(const RunConfig& config, bool quiet, Start start)
       : config_(config),
-        session_(open_initialised(config)),
+        resumes_(start == Start::resume && find_checkpoint(config.run.dir)),
+        session_(open_initialised(config, resumes_)),
         training_(open_training_set(session_, config)),
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
-        folder_(config.run.dir),
+        folder_(config.run.dir, start),
+        checkpoints_(folder_.path(), config.run, to_toml(config)),
         progress_(quiet),
-        parameters_(*session_.model),
-        optimizer_(optimizer_spec(config.train), parameters_) {
-    if (config.data.standardize == "lead" && config.reads("signal")) {
-      state_.standardisation =
-          lead_statistics(*session_.dataset, session_.source->records_of(training_.originals));
-      session_.source->set_standardisation(state_.standardisation);
-    }
-    if (config.train.pos_weight == "balanced") {
-      state_.pos_weight = balanced_weights();
-      pos_weight_ = class_weights(session_, state_.pos_weight);
-    }
-    state_.seed = config.train.seed;
-    state_.task = session_.task.name;
-    state_.classes = session_.task.classes;
-    state_.model = session_.options;
-    state_.denoise = session_.dataset->denoise();
-    if (session_.source->notes() && config.data.notes.empty()) {
-      const std::span<const float> idf = session_.dataset->note_idf();
-      state_.note_idf.assign(idf.begin(), idf.end());
-    }
+        step_(session_, config.train) {
+    resumes_ ? restore() : begin(start);
+    session_.source->set_standardisation(state_.standardisation);
+    step_.set_pos_weight(class_weights(session_, state_.pos_weight));
     write_file(folder_.path() / "config.toml", to_toml(config));
   }
 
   FitResult train() {
-    announce();
-    for (std::int64_t epoch = 1; epoch <= config_.train.epochs; ++epoch) {
-      train_epoch(epoch);
-      validate(epoch);
+    if (!resumes_) announce();
+    if (!resumes_ && config_.train.on_nan == "rollback") save();
+    while (state_.epoch < config_.train.epochs) {
+      try {
+        train_epoch();
+        finish_epoch();
+      } catch (const LossFault& fault) {
+        if (config_.train.on_nan != "rollback") throw;
+        roll_back(fault);
+      }
     }
     return test();
   }
 
  private:
+  // -- How a run begins.
+
+  void begin(Start start) {
+    if (start == Start::resume) {
+      progress_.finish("no checkpoint in " + config_.run.dir + " yet: the run begins anew");
+      folder_.cut_log(0);
+    }
+    state_.data = data_fingerprint(*session_.dataset);
+    state_.train_examples = static_cast<std::int64_t>(training_.examples.size());
+    if (config_.data.standardize == "lead" && config_.reads("signal")) {
+      state_.standardisation =
+          lead_statistics(*session_.dataset, session_.source->records_of(training_.originals));
+    }
+    if (config_.train.pos_weight == "balanced") {
+      state_.pos_weight = balanced_weights(*session_.source, training_);
+    }
+    state_.seed = config_.train.seed;
+    state_.task = session_.task.name;
+    state_.classes = session_.task.classes;
+    state_.model = session_.options;
+    state_.denoise = session_.dataset->denoise();
+    if (session_.source->notes() && config_.data.notes.empty()) {
+      const std::span<const float> idf = session_.dataset->note_idf();
+      state_.note_idf.assign(idf.begin(), idf.end());
+    }
+  }
+
+  void restore() {
+    const fs::path checkpoint = *find_checkpoint(folder_.path());
+    for (const std::string& change : config_changes(checkpoint / "config.toml", config_)) {
+      progress_.finish(change);
+    }
+    load(checkpoint);
+    const std::string data = data_fingerprint(*session_.dataset);
+    if (data != state_.data) {
+      throw InputError(config_.data.path + " (" + data + ") is not what the run in " +
+                       config_.run.dir + " was trained on (" + state_.data +
+                       "): bring that back, or start a new run");
+    }
+    progress_.finish("resumed from " + checkpoint.string() + ": step " +
+                     std::to_string(state_.step) + ", " + where_in_epoch());
+  }
+
+  // Weights, optimizer, state and log as they were at a checkpoint.
+  void load(const fs::path& checkpoint) {
+    state_ = load_checkpoint(checkpoint, *session_.model, step_.optimizer(), session_.backend);
+    step_.set_lr_factor(state_.faults.lr_factor);
+    folder_.cut_log(state_.log_bytes);
+    curves_ = read_curves(folder_.path() / "metrics.jsonl");
+    unsaved_ = false;
+  }
+
   void announce() {
     const std::string augmentation = describe_augmentation(config_.augment);
     progress_.finish(
@@ -116,165 +178,234 @@ class Run {
                  {"records_without_note", notes != nullptr ? notes->missing() : 0}});
   }
 
-  // PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
-  std::vector<float> balanced_weights() const {
-    const auto classes = static_cast<std::size_t>(session_.source->classes());
-    std::vector<double> positives(classes, 0.0);
-    for (std::int32_t example : training_.examples) {
-      const std::span<const float> row = session_.source->targets(example);
-      for (std::size_t c = 0; c < classes; ++c) positives[c] += double{row[c]};
-    }
-    std::vector<float> weights;
-    for (double count : positives) {
-      const double negatives = static_cast<double>(training_.examples.size()) - count;
-      weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
-    }
-    return weights;
+  // -- An epoch.
+
+  std::int64_t epoch() const { return state_.epoch + 1; }
+
+  // The examples that are left of the epoch, in its order.
+  std::vector<std::int32_t> rest_of_epoch() const {
+    std::vector<std::int32_t> order =
+        shuffled(training_.examples, static_cast<std::uint64_t>(config_.train.seed),
+                 static_cast<std::uint32_t>(epoch()));
+    order.erase(order.begin(), order.begin() + state_.progress.position);
+    return order;
   }
 
-  void train_epoch(std::int64_t epoch) {
+  void train_epoch() {
     session_.model->train();
-    progress_.begin("epoch " + std::to_string(epoch) + "/" + std::to_string(config_.train.epochs),
-                    static_cast<std::int64_t>(training_.examples.size()));
-    const Clock::time_point begun = Clock::now();
-    const auto seed = static_cast<std::uint64_t>(config_.train.seed);
-    training_.augmentation.spec.epoch = static_cast<std::uint32_t>(epoch);
-    BatchLoader loader(*session_.source,
-                       shuffled(training_.examples, seed, static_cast<std::uint32_t>(epoch)),
-                       config_.train.batch_size, training_.augmentation);
-    double sum = 0.0;
-    std::int64_t done = 0;
+    progress_.begin("epoch " + std::to_string(epoch()) + "/" + std::to_string(config_.train.epochs),
+                    state_.train_examples, state_.progress.position);
+    training_.augmentation.spec.epoch = static_cast<std::uint32_t>(epoch());
+    BatchLoader loader(*session_.source, rest_of_epoch(), config_.train.batch_size,
+                       training_.augmentation);
+    Clock::time_point begun = Clock::now();
     for (Batch batch; loader.next(batch);) {
-      const double loss = step(batch, epoch);
-      sum += loss * static_cast<double>(batch.size);
-      done += batch.size;
-      progress_.update(done, format("loss %.4f", loss));
+      heed_signals();
+      const double loss = step_(batch, epoch());
+      state_.progress.position += batch.size;
+      unsaved_ = true;
+      std::isfinite(loss) ? take_step(batch, loss) : refuse_step(batch, loss);
+      const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+      state_.progress.seconds += seconds;
+      state_.seconds += seconds;
+      if (std::isfinite(loss) && checkpoints_.due(state_.step)) save();
+      begun = Clock::now();
     }
-    train_loss_ = sum / static_cast<double>(done);
-    train_seconds_ = std::chrono::duration<double>(Clock::now() - begun).count();
   }
 
-  double step(const Batch& batch, std::int64_t epoch) {
-    const RandomScope random(static_cast<std::uint64_t>(config_.train.seed),
-                             static_cast<std::uint32_t>(epoch), batch.records);
-    parameters_.zero_grad();
-    const Tensor logits = session_.model->forward({batch.signal, batch.notes});
-    const Tensor loss = bce_with_logits(logits, batch.targets, pos_weight_);
-    loss.backward();
-    optimizer_.step(config_.train.clip_norm);
+  void take_step(const Batch& batch, double loss) {
     ++state_.step;
-    const double value = loss.item();
-    if (!std::isfinite(value)) stop_diverged(batch, epoch, value);
+    state_.faults.skipped_in_row = 0;
+    state_.progress.loss_sum += loss * static_cast<double>(batch.size);
+    state_.progress.trained += batch.size;
+    progress_.update(state_.progress.position, format("loss %.4f", loss));
+    if (state_.step % config_.run.log_every != 0) return;
     curves_.train_step.push_back(static_cast<double>(state_.step));
-    curves_.train_loss.push_back(value);
-    if (state_.step % config_.run.log_every == 0) {
-      folder_.log({{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"loss", value}});
-    }
-    return value;
+    curves_.train_loss.push_back(loss);
+    folder_.log({{"event", "step"}, {"step", state_.step}, {"epoch", epoch()}, {"loss", loss}});
   }
 
-  std::string diverged(const char* what, std::int64_t epoch, double value) const {
-    return std::string("the ") + what + " became " + (std::isnan(value) ? "nan" : "infinite") +
-           " at step " + std::to_string(state_.step) + " (epoch " + std::to_string(epoch) +
-           "): lower train.lr or set train.clip_norm";
-  }
-
-  [[noreturn]] void stop_diverged(const Batch& batch, std::int64_t epoch, double value) const {
-    std::string ids;
+  void refuse_step(const Batch& batch, double loss) {
+    std::vector<std::int32_t> ecg_ids;
     for (std::int32_t key : batch.records.to_vector<std::int32_t>()) {
       const auto record = static_cast<std::size_t>(key % session_.dataset->records());
-      ids += (ids.empty() ? "" : " ") + std::to_string(session_.dataset->ecg_id()[record]);
+      ecg_ids.push_back(session_.dataset->ecg_id()[record]);
     }
-    throw Error(diverged("loss", epoch, value) + "; the batch's ecg_ids were " + ids);
+    if (config_.train.on_nan != "skip") {
+      throw LossFault("loss", loss, state_.step + 1, epoch(), std::move(ecg_ids));
+    }
+    ++state_.faults.skipped;
+    if (++state_.faults.skipped_in_row == most_skipped_in_row) {
+      throw LossFault("loss", loss, state_.step + 1, epoch(), std::move(ecg_ids),
+                      " in " + std::to_string(most_skipped_in_row) + " batches in a row");
+    }
+    progress_.finish("a batch is skipped: its loss became " + name_of_loss(loss) + " at step " +
+                     std::to_string(state_.step + 1));
+    folder_.log({{"event", "skip"},
+                 {"step", state_.step + 1},
+                 {"epoch", epoch()},
+                 {"loss", name_of_loss(loss)},
+                 {"ecg_ids", ecg_ids}});
   }
 
-  void validate(std::int64_t epoch) {
-    const Outcome outcome =
-        run_model(session_, valid_, config_.train.batch_size, pos_weight_, progress_, "validation");
+  // Validates, decides whether this is the best epoch, logs and saves.
+  void finish_epoch() {
+    const Outcome outcome = evaluate_on(valid_, "validation");
     if (!std::isfinite(outcome.loss)) {
-      throw Error(diverged("validation loss", epoch, outcome.loss));
+      throw LossFault("validation loss", outcome.loss, state_.step, epoch(), {});
     }
     const Metrics metrics = evaluate(outcome.predictions(session_.task));
-    state_.epoch = epoch;
+    const TrainingState::Progress done = state_.progress;
+    ++state_.epoch;
+    state_.progress = {};
     state_.valid_loss = outcome.loss;
     state_.valid_auroc = metrics.macro_auroc.value_or(std::nan(""));
     const bool by_loss = config_.train.select == "valid_loss";
     const double score = by_loss ? -outcome.loss : metrics.macro_auroc.value_or(-1.0);
-    const bool best = score > best_score_;
-    const std::string config = to_toml(config_);
-    save_checkpoint(folder_.path() / "last", *session_.model, &optimizer_, state_, config);
+    const bool best = score > state_.best.score;
+    if (best) state_.best = {state_.epoch, score};
+    report_epoch(done, best);
+    unsaved_ = true;
     if (best) {
-      best_score_ = score;
-      best_epoch_ = epoch;
-      save_checkpoint(folder_.path() / "best", *session_.model, &optimizer_, state_, config);
+      state_.log_bytes = folder_.sync_log();
+      checkpoints_.save_best(*session_.model, step_.optimizer(), state_);
     }
+    save();
+  }
+
+  void report_epoch(const TrainingState::Progress& done, bool best) {
     curves_.validation_step.push_back(static_cast<double>(state_.step));
-    curves_.validation_loss.push_back(outcome.loss);
+    curves_.validation_loss.push_back(state_.valid_loss);
     curves_.validation_auroc.push_back(state_.valid_auroc);
-    const double rate = static_cast<double>(training_.examples.size()) / train_seconds_;
-    json auroc = metrics.macro_auroc ? json(*metrics.macro_auroc) : json();
+    const double train_loss = done.loss_sum / static_cast<double>(done.trained);
+    const double rate = static_cast<double>(done.position) / done.seconds;
+    const bool has_auroc = !std::isnan(state_.valid_auroc);
     folder_.log({{"event", "epoch"},
-                 {"epoch", epoch},
+                 {"epoch", state_.epoch},
                  {"step", state_.step},
-                 {"train_loss", train_loss_},
-                 {"valid_loss", outcome.loss},
-                 {"valid_macro_auroc", std::move(auroc)},
+                 {"train_loss", train_loss},
+                 {"valid_loss", state_.valid_loss},
+                 {"valid_macro_auroc", has_auroc ? json(state_.valid_auroc) : json()},
                  {"records_per_second", rate},
                  {"best", best}});
-    progress_.finish("epoch " + std::to_string(epoch) + "/" + std::to_string(config_.train.epochs) +
-                     format("  train loss %.4f  valid loss %.4f", train_loss_, outcome.loss) +
+    progress_.finish("epoch " + std::to_string(state_.epoch) + "/" +
+                     std::to_string(config_.train.epochs) +
+                     format("  train loss %.4f  valid loss %.4f", train_loss, state_.valid_loss) +
                      format("  valid AUROC %.4f  %.0f records/s", state_.valid_auroc, rate) +
                      (best ? "  best" : ""));
   }
 
-  FitResult test() {
-    if (best_epoch_ != state_.epoch) {
-      load_model(folder_.path() / "best", *session_.model, session_.backend);
+  Outcome evaluate_on(const std::vector<std::int32_t>& examples, const char* title) {
+    return run_model(session_, examples, config_.train.batch_size, step_.pos_weight(), progress_,
+                     title, [this] { heed_signals(); });
+  }
+
+  // -- Checkpoints and interruptions.
+
+  void save() {
+    state_.log_bytes = folder_.sync_log();
+    checkpoints_.save_last(*session_.model, step_.optimizer(), state_);
+    unsaved_ = false;
+  }
+
+  void heed_signals() {
+    const int stop = signals_.stop_signal();
+    const bool wanted = signals_.take_save_request();
+    if (stop == 0 && !wanted) return;
+    if (unsaved_) save();
+    const std::string saved = "a checkpoint of step " + std::to_string(state_.step) + " (" +
+                              where_in_epoch() + ") is in " + checkpoints_.last().string();
+    if (stop == 0) {
+      progress_.finish(saved);
+      return;
     }
-    const Outcome outcome =
-        run_model(session_, test_, config_.train.batch_size, pos_weight_, progress_, "test");
+    throw Interrupted(std::string("stopped by ") + (stop == SIGTERM ? "SIGTERM" : "SIGINT") + ": " +
+                      saved + "; go on with the same command and --resume (trainer fit ... " +
+                      "--resume)");
+  }
+
+  std::string where_in_epoch() const {
+    if (state_.progress.position == 0) return "after epoch " + std::to_string(state_.epoch);
+    return "epoch " + std::to_string(epoch()) + ", " + std::to_string(state_.progress.position) +
+           " of " + std::to_string(state_.train_examples) + " examples";
+  }
+
+  // Back to the last checkpoint, to go on at half the learning rate.
+  void roll_back(const LossFault& fault) {
+    if (state_.faults.rollbacks == most_rollbacks) throw;
+    load(checkpoints_.last());
+    ++state_.faults.rollbacks;
+    state_.faults.lr_factor /= 2.0;
+    step_.set_lr_factor(state_.faults.lr_factor);
+    const std::string lr = shortest_number(config_.train.lr * state_.faults.lr_factor);
+    progress_.finish("the loss became " + name_of_loss(fault.value()) + " at step " +
+                     std::to_string(fault.step()) + ": back to step " +
+                     std::to_string(state_.step) + ", with a learning rate of " + lr);
+    folder_.log({{"event", "rollback"},
+                 {"step", fault.step()},
+                 {"epoch", fault.epoch()},
+                 {"loss", name_of_loss(fault.value())},
+                 {"ecg_ids", fault.ecg_ids()},
+                 {"to_step", state_.step},
+                 {"lr", config_.train.lr * state_.faults.lr_factor}});
+    save();  // or the next way back would forget this one
+  }
+
+  // -- The end.
+
+  FitResult test() {
+    const std::int64_t best_epoch = state_.best.epoch;
+    if (best_epoch != state_.epoch) {
+      load_model(checkpoints_.best(), *session_.model, session_.backend);
+    }
+    const Outcome outcome = evaluate_on(test_, "test");
     const Metrics metrics = evaluate_with_intervals(outcome.predictions(session_.task));
-    write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch_);
+    write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch);
     if (config_.run.plots) {
       for (const std::string& problem :
            draw_pictures(folder_.path(), config_, session_, outcome, metrics, curves_)) {
         progress_.finish(problem);
       }
     }
-    nlohmann::json event = to_json(metrics);
+    json event = to_json(metrics);
     event["event"] = "test";
-    event["epoch"] = best_epoch_;
+    event["epoch"] = best_epoch;
     event["loss"] = outcome.loss;
     folder_.log(event);
-    return {metrics, best_epoch_};
+    return {metrics, best_epoch};
   }
 
   RunConfig config_;
+  bool resumes_;
+  SignalScope signals_;
   Session session_;
   TrainingSet training_;
   std::vector<std::int32_t> valid_, test_;
   RunFolder folder_;
+  RunCheckpoints checkpoints_;
   Progress progress_;
-  FlatParameters parameters_;
-  Optimizer optimizer_;
-  Tensor pos_weight_;
+  TrainStep step_;
   TrainingState state_;
   TrainingCurves curves_;
-  double best_score_ = -std::numeric_limits<double>::infinity();
-  std::int64_t best_epoch_ = 0;
-  double train_loss_ = 0.0;
-  double train_seconds_ = 0.0;
+  bool unsaved_ = true;  // something happened since the last checkpoint
 };
 
 }  // namespace
 
-FitResult fit(const RunConfig& config, bool quiet) {
+FitResult fit(const RunConfig& config, bool quiet, Start start) {
   RunConfig resolved = config;
   // trainer eval may run from another folder.
   for (std::string* path : {&resolved.data.path, &resolved.data.notes, &resolved.train.init}) {
-    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+    if (!path->empty()) *path = fs::absolute(*path).lexically_normal().string();
   }
-  return Run(resolved, quiet).train();
+  if (start == Start::resume) {
+    // Before the data are opened, which may be gone, or of another rate.
+    if (const std::optional<fs::path> checkpoint = find_checkpoint(config.run.dir)) {
+      config_changes(*checkpoint / "config.toml", resolved);
+      if (is_finished(resolved, *checkpoint)) return {{}, 0, true};
+    }
+  }
+  return Run(resolved, quiet, start).train();
 }
 
 }  // namespace cardiograd

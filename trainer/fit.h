@@ -3,16 +3,20 @@
 
 #include "trainer/config.h"
 #include "trainer/metrics.h"
+#include "trainer/run_folder.h"
 
 namespace cardiograd {
 
 struct FitResult {
   Metrics test;
   std::int64_t best_epoch = 0;
+  bool was_finished = false;  // before: nothing was done, and the others are empty
 };
 
 // Makes run.dir with everything that a run leaves behind (docs/architecture.md). quiet: no
-// progress.
-FitResult fit(const RunConfig& config, bool quiet = false);
+// progress. Resuming, the run goes on from its last checkpoint and ends with the same bits as if it
+// had never stopped; without a checkpoint it begins anew. SIGTERM and SIGINT save a checkpoint and
+// throw Interrupted, SIGUSR1 saves one and goes on.
+FitResult fit(const RunConfig& config, bool quiet = false, Start start = Start::anew);
 
 }  // namespace cardiograd

@@ -35,6 +35,10 @@ void check_config(const RunConfig& config) {
   refuse(!config.data.undersample.empty(), "data.undersample");
   refuse(!config.train.init.empty(), "train.init");
   refuse(config.train.pos_weight != defaults.train.pos_weight, "train.pos_weight");
+  refuse(config.train.on_nan != defaults.train.on_nan, "train.on_nan");
+  refuse(config.run.checkpoint_steps != 0, "run.checkpoint_steps");
+  refuse(config.run.checkpoint_minutes != 0.0, "run.checkpoint_minutes");
+  refuse(config.run.keep != defaults.run.keep, "run.keep");
 }
 
 OptimizerSpec gan_optimizer(const RunConfig::Train& train) {

@@ -112,4 +112,6 @@ TrainingHistory read_history(const std::filesystem::path& path) {
   return history;
 }
 
+TrainingCurves read_curves(const std::filesystem::path& path) { return read_events(path).curves; }
+
 }  // namespace cardiograd

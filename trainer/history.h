@@ -18,4 +18,7 @@ struct TrainingHistory {
 // global_steps_list. Throws InputError, naming file and line or list, for anything else.
 TrainingHistory read_history(const std::filesystem::path& path);
 
+// The curves of a metrics.jsonl, which may be empty. Throws InputError as above.
+TrainingCurves read_curves(const std::filesystem::path& path);
+
 }  // namespace cardiograd

@@ -5,23 +5,30 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/backend.h"
+#include "kernels/text.h"
 #include "models/registry.h"
+#include "nn/input_file.h"
 #include "trainer/command_line.h"
 #include "trainer/config.h"
 #include "trainer/eval.h"
+#include "trainer/exit_codes.h"
 #include "trainer/fit.h"
 #include "trainer/gan.h"
 #include "trainer/metrics_report.h"
+#include "trainer/resume.h"
 
 namespace {
 
 using namespace cardiograd;
+
+constexpr std::size_t most_report_bytes = 1 << 24;
 
 struct FitArguments {
   std::string config;
   std::vector<std::string> overrides;
   bool quiet = false;
   bool json = false;
+  bool resume = false;
 };
 
 void report_gan(const RunConfig& config, const GanResult& result, bool json) {
@@ -38,12 +45,26 @@ void report_gan(const RunConfig& config, const GanResult& result, bool json) {
             << result.generator_loss << "\nRun folder: " << config.run.dir << '\n';
 }
 
+void report_finished(const RunConfig& config, bool json) {
+  if (json) {
+    const std::filesystem::path path = std::filesystem::path(config.run.dir) / "test.json";
+    const std::string text = read_text(path, most_report_bytes);
+    std::cout << nlohmann::ordered_json::parse(text).dump() << '\n';
+    return;
+  }
+  std::cout << "The run in " << config.run.dir << " is finished: all " << config.train.epochs
+            << " epochs are trained and tested. A larger train.epochs goes on with it.\n";
+}
+
 void add_fit(CLI::App& app, FitArguments& arguments) {
   CLI::App* verb = app.add_subcommand("fit", "Train a model as a config file says");
   verb->add_option("config", arguments.config, "TOML file; ready ones lie in trainer/configs")
       ->required();
   verb->add_option("overrides", arguments.overrides, "section.key=value, as many as you like");
   verb->add_flag("--quiet", arguments.quiet, "No progress");
+  verb->add_flag("--resume", arguments.resume,
+                 "Go on with the run in run.dir from its last checkpoint, with the same bits as if "
+                 "it had never stopped; without a checkpoint, begin anew");
   verb->add_flag("--json", arguments.json, "Print the test figures as one JSON object");
   verb->add_flag_callback(
       "--help-config",
@@ -52,13 +73,23 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
         throw CLI::Success();
       },
       "List all config keys with their defaults");
+  verb->footer(
+      "SIGTERM and SIGINT end the run after the current step, with a checkpoint and exit code 75;\n"
+      "SIGUSR1 saves a checkpoint and goes on. A resumed run may change:\n  " +
+      join(changeable_keys()) + "\n\n" + describe_exit_codes());
   verb->callback([&arguments] {
     const RunConfig config = read_config(arguments.config, arguments.overrides);
     if (is_gan(config)) {
+      if (arguments.resume) throw InputError("model \"dcgan\" cannot be resumed: run it anew");
       report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
       return;
     }
-    const FitResult result = fit(config, arguments.quiet);
+    const FitResult result =
+        fit(config, arguments.quiet, arguments.resume ? Start::resume : Start::anew);
+    if (result.was_finished) {
+      report_finished(config, arguments.json);
+      return;
+    }
     if (arguments.json) {
       nlohmann::ordered_json report = to_json(result.test);
       report["epoch"] = result.best_epoch;
@@ -117,6 +148,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version",
                        [] { return "trainer " CARDIOGRAD_VERSION "; " + built_backends(); });
   app.require_subcommand(1);
+  app.footer(describe_exit_codes());
   FitArguments fit_arguments;
   EvalOptions eval_options;
   bool eval_json = false;

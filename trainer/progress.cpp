@@ -29,8 +29,9 @@ Progress::~Progress() {
   if (bar_) finish();
 }
 
-void Progress::begin(const std::string& title, std::int64_t total) {
+void Progress::begin(const std::string& title, std::int64_t total, std::int64_t done) {
   title_ = title;
+  before_ = done;
   total_ = std::max<std::int64_t>(total, 1);
   begun_ = std::chrono::steady_clock::now();
   shown_ = terminal_ ? std::chrono::steady_clock::time_point{} : begun_;
@@ -43,7 +44,9 @@ void Progress::update(std::int64_t done, const std::string& note) {
   shown_ = std::chrono::steady_clock::now();
   const double share = static_cast<double>(done) / static_cast<double>(total_);
   const double elapsed = seconds_since(begun_);
-  const std::string left = done > 0 ? clock_text(elapsed / share - elapsed) : "-:--";
+  const auto fresh = static_cast<double>(done - before_);
+  const auto to_do = static_cast<double>(total_ - done);
+  const std::string left = fresh > 0.0 ? clock_text(elapsed * to_do / fresh) : "-:--";
   if (terminal_) {
     bar_ = true;
     const auto full = static_cast<std::size_t>(share * bar_width);

@@ -140,7 +140,7 @@ Tensor class_weights(const Session& session, const std::vector<float>& weights) 
 
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
                   std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
-                  const std::string& title) {
+                  const std::string& title, const std::function<void()>& between_batches) {
   const NoGradScope no_grad;
   session.model->eval();
   Outcome outcome;
@@ -149,6 +149,7 @@ Outcome run_model(const Session& session, std::span<const std::int32_t> examples
   progress.begin(title, static_cast<std::int64_t>(examples.size()));
   BatchLoader loader(*session.source, {examples.begin(), examples.end()}, batch_size);
   for (Batch batch; loader.next(batch);) {
+    if (between_batches) between_batches();
     const Tensor logits = session.model->forward({batch.signal, batch.notes});
     const double loss = bce_with_logits(logits, batch.targets, pos_weight).item();
     weighted += loss * static_cast<double>(batch.size);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -60,9 +61,10 @@ struct Outcome {
 // The weights of a class's positives in the loss, on the device; undefined where there are none.
 Tensor class_weights(const Session& session, const std::vector<float>& weights);
 
-// Puts the model into evaluation mode. pos_weight as in training, may be undefined.
+// Puts the model into evaluation mode. pos_weight as in training, may be undefined. between_batches
+// is called before each batch; what it throws comes out.
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
                   std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
-                  const std::string& title);
+                  const std::string& title, const std::function<void()>& between_batches = {});
 
 }  // namespace cardiograd

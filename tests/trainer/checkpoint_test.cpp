@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <limits>
+#include <nlohmann/json.hpp>
 
 #include "data/notes.h"
 #include "kernels/backend.h"
@@ -77,6 +79,13 @@ TrainingState some_state() {
   state.model.amplitude = 2.5;
   state.standardisation = {std::vector<float>(12, 0.1F), std::vector<float>(12, 0.3F)};
   state.denoise = DenoiseSpec{2, 1, true, 0.5};
+  state.progress = {48, 40, 0.1 + 0.7, 1.5};
+  state.best = {2, -0.75};
+  state.faults = {8, 1, 2, 0.25};
+  state.seconds = 12.25;
+  state.train_examples = 64;
+  state.data = "some records";
+  state.log_bytes = 1234567890123;
   return state;
 }
 
@@ -129,6 +138,7 @@ TEST(Checkpoint, ReadsBackWhatWasSaved) {
   EXPECT_EQ(state.standardisation.mean, std::vector<float>(12, 0.1F));
   EXPECT_EQ(state.standardisation.std, std::vector<float>(12, 0.3F));
   EXPECT_EQ(state.denoise, (DenoiseSpec{2, 1, true, 0.5}));
+  EXPECT_EQ(to_json(state), to_json(some_state()));
 
   Trained other(2);
   ASSERT_NE(values(*other.model), values(*saved.model));
@@ -167,6 +177,12 @@ TEST(Checkpoint, ReplacesTheOldOneWhole) {
   EXPECT_EQ(files_in(folder / "last"), (Names{"config.toml", "model.safetensors", "state.json"}))
       << "nothing of the old one stays";
   EXPECT_EQ(read_training_state(folder / "last").epoch, 4);
+
+  state.epoch = 5;
+  save_checkpoint(folder / "last", *second.model, nullptr, state, "c", folder / "former");
+  EXPECT_EQ(files_in(folder.path()), (Names{"former", "last"}));
+  EXPECT_EQ(read_file(folder / "former/config.toml"), "b");
+  EXPECT_EQ(read_file(folder / "last/config.toml"), "c");
 }
 
 TEST(Checkpoint, RemovesWhatAnInterruptedRunLeft) {
@@ -252,9 +268,23 @@ TEST(Checkpoint, EachFaultOfItsStateIsNamed) {
     EXPECT_EQ(spoilt.state_error(),
               spoilt.part("state.json") + " is not the state of a checkpoint: " + sentence);
   };
-  const Spoilt version;
-  version.edit("state.json", "\"version\": 1", "\"version\": 2");
-  says(version, "its format or version is not what this program writes");
+  const Spoilt format;
+  format.edit("state.json", "cardiograd-checkpoint", "cardiogram");
+  says(format, "its format is not what this program writes");
+  const Spoilt newer;
+  newer.edit("state.json", "\"version\": 2", "\"version\": 3");
+  says(newer,
+       "it was written by a newer version of this program (format 3, this one reads up to 2); use "
+       "that one");
+  const Spoilt zero;
+  zero.edit("state.json", "\"version\": 2", "\"version\": 0");
+  says(zero, "there is no version 0");
+  const Spoilt counts;
+  counts.edit("state.json", "\"trained\": 40", "\"trained\": 49");
+  says(counts, "its counts of steps, epochs and records contradict each other");
+  const Spoilt number;
+  number.edit("state.json", "\"score\": -0.75", "\"score\": \"much\"");
+  says(number, "a number is \"much\"");
   const Spoilt field;
   field.edit("state.json", "\"epoch\"", "\"epochs\"");
   says(field, "a field is missing or of another type");
@@ -270,6 +300,76 @@ TEST(Checkpoint, EachFaultOfItsStateIsNamed) {
   const Spoilt list;
   list.write("state.json", "[]");
   says(list, "a field is missing or of another type");
+}
+
+TEST(Checkpoint, NumbersOfTheStateKeepTheirBits) {
+  const TempFolder folder;
+  const Trained saved(1);
+  TrainingState state = some_state();
+  state.valid_loss = std::numeric_limits<double>::infinity();
+  state.best.score = -std::numeric_limits<double>::infinity();
+  state.progress.loss_sum = std::nextafter(1.0, 2.0);
+  save_checkpoint(folder / "last", *saved.model, nullptr, state, "");
+  const TrainingState read = read_training_state(folder / "last");
+  EXPECT_EQ(read.valid_loss, state.valid_loss);
+  EXPECT_EQ(read.best.score, state.best.score);
+  EXPECT_EQ(read.progress.loss_sum, state.progress.loss_sum);
+  EXPECT_EQ(read.progress.position, 48);
+  EXPECT_EQ(read.faults.lr_factor, 0.25);
+}
+
+// Of version 1, which knew no position in the epoch.
+TEST(Checkpoint, AnOldStateIsReadButNotResumedFrom) {
+  const TempFolder folder;
+  Trained saved(1);
+  save_checkpoint(folder / "last", *saved.model, &saved.optimizer, some_state(), "");
+  nlohmann::json old = nlohmann::json::parse(read_file(folder / "last/state.json"));
+  old["version"] = 1;
+  for (const char* key :
+       {"progress", "best", "faults", "seconds", "train_examples", "data", "log_bytes"}) {
+    ASSERT_EQ(old.erase(key), 1U) << key;
+  }
+  folder.write("last/state.json", old.dump());
+  EXPECT_EQ(read_training_state(folder / "last").epoch, 3);
+  EXPECT_EQ(error_of([&] {
+              load_checkpoint(folder / "last", *saved.model, saved.optimizer, saved.backend);
+            }),
+            (folder / "last/state.json").string() +
+                " was written by an older version of this program and does not say where in the "
+                "epoch it stands: start a new run from its weights with train.init");
+}
+
+TEST(Checkpoint, OneWithoutAPartIsNotResumedFrom) {
+  for (const char* part : {"state.json", "model.safetensors", "optimizer.safetensors"}) {
+    const TempFolder folder;
+    Trained trained(1);
+    save_checkpoint(folder / "last", *trained.model, &trained.optimizer, some_state(), "");
+    std::filesystem::remove(folder / ("last/" + std::string(part)));
+    EXPECT_EQ(error_of([&] {
+                load_checkpoint(folder / "last", *trained.model, trained.optimizer,
+                                trained.backend);
+              }),
+              (folder / "last" / part).string() +
+                  " is missing, so that the checkpoint is not whole: bring it back, or remove " +
+                  (folder / "last").string() +
+                  " to go on from an older checkpoint or from the beginning");
+  }
+}
+
+TEST(Checkpoint, PartsOfTwoCheckpointsAreNotMixed) {
+  const TempFolder folder;
+  Trained trained(1);  // its optimizer has done one step
+  save_checkpoint(folder / "last", *trained.model, &trained.optimizer, some_state(), "");
+  const auto error = [&] {
+    return error_of([&] {
+      load_checkpoint(folder / "last", *trained.model, trained.optimizer, trained.backend);
+    });
+  };
+  EXPECT_EQ(error(), (folder / "last/optimizer.safetensors").string() + " is of step 1, " +
+                         (folder / "last/state.json").string() +
+                         " of step 120: they are of two checkpoints");
+  std::filesystem::resize_file(folder / "last/optimizer.safetensors", 5000);
+  EXPECT_TRUE(error().starts_with((folder / "last/optimizer.safetensors").string())) << error();
 }
 
 TEST(Checkpoint, EachFaultOfItsModelIsNamed) {

@@ -1,0 +1,37 @@
+// Signals that ask a run for something: SIGTERM and SIGINT to save and end, SIGUSR1 to save and go
+// on. The handlers only take note; the loop looks between two batches.
+#pragma once
+
+#include <array>
+#include <csignal>
+
+#include "kernels/error.h"
+
+namespace cardiograd {
+
+// A run that was asked to end, saved a checkpoint and did so (exit code exit_interrupted).
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
+// Takes note of the three signals while it lives. A second SIGINT ends the program at once. One at
+// a time: the handlers are the process's.
+class SignalScope {
+ public:
+  SignalScope();
+  ~SignalScope();
+  SignalScope(const SignalScope&) = delete;
+  SignalScope& operator=(const SignalScope&) = delete;
+
+  // SIGTERM or SIGINT, the one that came first; 0 while none did.
+  int stop_signal() const;
+  // Whether SIGUSR1 came since the last call.
+  bool take_save_request();
+
+ private:
+  static constexpr std::array<int, 3> heeded{SIGTERM, SIGINT, SIGUSR1};
+  std::array<struct sigaction, heeded.size()> before_{};
+};
+
+}  // namespace cardiograd
