@@ -10,6 +10,7 @@
 
 #include "data/batches.h"
 #include "models/classifier.h"
+#include "nn/optimizer.h"
 #include "trainer/config.h"
 #include "trainer/metrics.h"
 #include "trainer/progress.h"
