@@ -50,6 +50,15 @@ Optimizer::Optimizer(const OptimizerOptions& options, FlatParameters& parameters
   schedule_ = Tensor::full(master.backend(), {3}, DType::f64, 0.0);
 }
 
+void Optimizer::set_momentum(double momentum) {
+  if (options_.kind == OptimizerKind::adam || options_.kind == OptimizerKind::adamw) {
+    options_.beta1 = momentum;
+  } else if (options_.momentum > 0.0) {
+    CG_CHECK(momentum > 0.0, "momentum must stay positive: its buffer would be left behind");
+    options_.momentum = momentum;
+  }
+}
+
 void Optimizer::step(double max_norm) {
   begin_step();
   update(max_norm);

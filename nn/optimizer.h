@@ -43,6 +43,10 @@ class Optimizer {
 
   const OptimizerOptions& spec() const { return options_; }
   void set_learning_rate(double lr) { options_.lr = lr; }
+  // Momentum of sgd and rmsprop, beta1 of adam and adamw, from the next step on; an optimizer
+  // without momentum stays one. Unlike the learning rate it is no value that a captured update
+  // reads anew.
+  void set_momentum(double momentum);
   std::int64_t steps() const { return steps_; }
 
   // One tensor a parameter and state, "conv1.weight.square_avg", PyTorch's shapes; "NAME.average"

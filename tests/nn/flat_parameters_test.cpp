@@ -2,6 +2,7 @@
 #include "nn/flat_parameters.h"
 
 #include <cstdint>
+#include <functional>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -285,8 +286,7 @@ TEST_F(Buckets, FireInTheLastPassOfAnAccumulationAlone) {
   flat.backward(network_(input()));
 }
 
-// A use whose operation has no gradient to give keeps the parameter open, as does one that only an
-// earlier pass had.
+// A gradient that only an earlier pass contributed to is final, but nobody could know.
 TEST_F(Buckets, WhatTheLastPassDoesNotReachWaitsForTheEnd) {
   FlatParameters flat(network_, {.bucket_bytes = 1});
   listen(flat);

@@ -206,6 +206,26 @@ TEST(Optimizer, FollowsTheLearningRate) {
   }
 }
 
+TEST(Optimizer, FollowsTheMomentum) {
+  OptimizerOptions options = optimizer_defaults("sgd");
+  options.momentum = 0.9;
+  options.lr = 1.0;
+  Trained trained(options);
+  trained.parameters.zero_grad();
+  trained.layer.bias.backward(Tensor::full(trained.backend, {outputs}, DType::f32, 1.0));
+  const float before = trained.layer.bias.to_vector<float>().front();
+  trained.optimizer.step();
+  trained.optimizer.set_momentum(0.5);
+  trained.optimizer.step();
+  EXPECT_NEAR(trained.layer.bias.to_vector<float>().front(), before - 1.0F - 1.5F, 1e-6F);
+  Trained plain(optimizer_defaults("rmsprop"));
+  plain.optimizer.set_momentum(0.5);
+  EXPECT_EQ(plain.optimizer.spec().momentum, 0.0);
+  Trained adam(optimizer_defaults("adam"));
+  adam.optimizer.set_momentum(0.5);
+  EXPECT_EQ(adam.optimizer.spec().beta1, 0.5);
+}
+
 // What was captured once is replayed with the next step's numbers.
 TEST(Optimizer, TheSecondHalfReadsItsScheduleFromTheDevice) {
   OptimizerOptions options = optimizer_defaults("adam");
