@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -138,19 +139,32 @@ enum class OptimizerKind : std::uint8_t { sgd, rmsprop, adam, adamw };
 // One step of an optimizer, with PyTorch's meaning of every field.
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::sgd;
-  double lr = 1e-3;
   double weight_decay = 0.0;  // L2 on the gradient; decoupled for adamw
-  double momentum = 0.0;      // sgd, rmsprop
-  double dampening = 0.0;     // sgd
-  bool nesterov = false;      // sgd
-  double alpha = 0.99;        // rmsprop
-  bool centered = false;      // rmsprop
-  double beta1 = 0.9;         // adam, adamw
+  // Elements [0, decayed) of the parameters get weight decay, the others none.
+  std::int64_t decayed = std::numeric_limits<std::int64_t>::max();
+  double momentum = 0.0;   // sgd, rmsprop
+  double dampening = 0.0;  // sgd
+  bool nesterov = false;   // sgd
+  double alpha = 0.99;     // rmsprop
+  bool centered = false;   // rmsprop
+  double beta1 = 0.9;      // adam, adamw
   double beta2 = 0.999;
   double eps = 1e-8;
   // How many state buffers of the parameters' size a step needs, and their names, in order:
   // momentum_buffer | square_avg, grad_avg, momentum_buffer | exp_avg, exp_avg_sq.
   std::vector<std::string> state_names() const;
+};
+// Flat buffers of one size, apart from factor and schedule. What is f32 here is f64 on the
+// reference.
+struct OptimizerOperands {
+  ConstView gradients;       // f32 or bf16
+  ConstView factor;          // f32 [1], optional: what the gradients are multiplied by first
+  ConstView schedule;        // f64 [3]: learning rate, number of the step from 1, decay of average
+  View parameters;           // f32, updated in place
+  std::vector<View> states;  // f32, updated in place; as many as the optimizer has names for
+  // f32, optional: average = decay average + (1 - decay) parameters, of the new parameters.
+  View average;
+  View rounded;  // bf16, optional: receives the new parameters, for a model in bf16
 };
 
 // Sample to value: value = sample * scale[lead] + shift[lead]; a missing sample (-32768) becomes
@@ -346,13 +360,12 @@ class Backend {
 
   // -- Optimizer, over a flat buffer.
   // norm[0] = L2 norm of gradients; factor[0] = min(1, max_norm / (norm + 1e-6)), PyTorch's
-  // clip_grad_norm_; max_norm <= 0 gives factor 1.
+  // clip_grad_norm_; max_norm <= 0 gives factor 1. gradients are f32 or bf16, norm and factor f32
+  // (f64 on the reference).
   virtual void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) = 0;
-  // parameters and states are updated in place; each gradient is multiplied by factor[0] (optional)
-  // first. step counts from 1.
-  virtual void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
-                              ConstView factor, View parameters,
-                              const std::vector<View>& states) = 0;
+  // One pass over all buffers. The schedule is read where the operation runs, so that a captured
+  // step can be replayed with new values.
+  virtual void optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) = 0;
 
   // -- Data. y f32 (f64 on the reference) [N, Lo, C], Lo <= L: cropped, scaled and augmented in one
   // pass (kernels/augment.h).

@@ -85,7 +85,6 @@
   void bce_with_logits(const BceSpec& spec, ConstView logits, ConstView targets,
                        ConstView pos_weight, View loss, View dlogits) override;
   void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) override;
-  void optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
-                      ConstView factor, View parameters, const std::vector<View>& states) override;
+  void optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) override;
   void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) override;
 // clang-format on

@@ -78,4 +78,26 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
   return guess.empty() ? "; k" + known : "; did you mean " + quote(guess) + "? K" + known;
 }
 
+bool matches(std::string_view pattern, std::string_view text) {
+  // Only the last star needs trying again: what an earlier one could take, it can take as well.
+  std::size_t at = 0, letter = 0;
+  std::size_t star = std::string_view::npos, after_star = 0;
+  while (letter < text.size()) {
+    if (at < pattern.size() && pattern[at] == '*') {
+      star = at++;
+      after_star = letter;
+    } else if (at < pattern.size() && (pattern[at] == '?' || pattern[at] == text[letter])) {
+      ++at;
+      ++letter;
+    } else if (star != std::string_view::npos) {
+      at = star + 1;
+      letter = ++after_star;
+    } else {
+      return false;
+    }
+  }
+  while (at < pattern.size() && pattern[at] == '*') ++at;
+  return at == pattern.size();
+}
+
 }  // namespace cardiograd

@@ -28,6 +28,10 @@ std::string_view nearest(std::string_view word, const std::vector<std::string>& 
 // "; known are a, b, c".
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 
+// Whether a shell-style pattern fits the whole of `text`: * stands for any letters, dots too, ? for
+// one. "features.*" fits "features.0.weight".
+bool matches(std::string_view pattern, std::string_view text);
+
 // Reads a whole field as one decimal number, without spaces or a plus sign; false where it is
 // anything else or out of T's range. For floating T, "inf" and "nan" are read: check for them.
 template <class T>

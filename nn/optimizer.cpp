@@ -1,12 +1,20 @@
 #include "nn/optimizer.h"
 
+#include <algorithm>
+
 #include "kernels/text.h"
 
 namespace cardiograd {
 
-OptimizerSpec optimizer_defaults(std::string_view name) {
+namespace {
+
+constexpr const char* average_name = "average";
+
+}  // namespace
+
+OptimizerOptions optimizer_defaults(std::string_view name) {
   static const std::vector<std::string> names{"sgd", "rmsprop", "adam", "adamw"};
-  OptimizerSpec spec;
+  OptimizerOptions spec;
   if (name == "sgd") {
     spec.kind = OptimizerKind::sgd;
     spec.lr = 1e-2;
@@ -24,40 +32,99 @@ OptimizerSpec optimizer_defaults(std::string_view name) {
   return spec;
 }
 
-Optimizer::Optimizer(const OptimizerSpec& spec, FlatParameters& parameters)
-    : spec_(spec), parameters_(parameters) {
-  const Tensor& values = parameters.values();
-  for (std::size_t i = 0; i < spec.state_names().size(); ++i) {
-    states_.push_back(Tensor::full(values.backend(), values.dims(), values.dtype(), 0.0));
+Optimizer::Optimizer(const OptimizerOptions& options, FlatParameters& parameters)
+    : options_(options), parameters_(parameters) {
+  if (!(options.ema_decay >= 0.0 && options.ema_decay < 1.0)) {
+    throw InputError("the decay of the weights' average must lie in [0, 1), got " +
+                     shortest_number(options.ema_decay));
   }
-  norm_ = Tensor::full(values.backend(), {1}, values.dtype(), 0.0);
-  factor_ = Tensor::full(values.backend(), {1}, values.dtype(), 1.0);
+  options_.decayed = parameters.decayed();
+  const Tensor& master = parameters.master();
+  const auto zeros = [&] {
+    return Tensor::full(master.backend(), master.dims(), master.dtype(), 0.0);
+  };
+  for (std::size_t i = 0; i < options_.state_names().size(); ++i) states_.push_back(zeros());
+  if (options.ema_decay > 0.0) average_ = zeros();
+  norm_ = Tensor::full(master.backend(), {1}, master.dtype(), 0.0);
+  factor_ = Tensor::full(master.backend(), {1}, master.dtype(), 1.0);
+  schedule_ = Tensor::full(master.backend(), {3}, DType::f64, 0.0);
+}
+
+void Optimizer::set_momentum(double momentum) {
+  if (options_.kind == OptimizerKind::adam || options_.kind == OptimizerKind::adamw) {
+    options_.beta1 = momentum;
+  } else if (options_.momentum > 0.0) {
+    CG_CHECK(momentum > 0.0, "momentum must stay positive: its buffer would be left behind");
+    options_.momentum = momentum;
+  }
 }
 
 void Optimizer::step(double max_norm) {
-  parameters_.finish_gradients();
-  Backend& backend = *parameters_.values().backend();
-  const ConstView gradients = parameters_.gradients().view();
-  ConstView factor;
-  if (max_norm > 0.0) {
-    backend.gradient_norm(gradients, max_norm, norm_.view(), factor_.view());
-    factor = factor_.view();
+  begin_step();
+  update(max_norm);
+}
+
+void Optimizer::begin_step() {
+  CG_CHECK(!averaged_, "a step cannot be done while the model has the averaged weights");
+  if (steps_ == 0) {
+    // The weights may have been loaded since the constructor.
+    parameters_.refresh_master();
+    const Tensor& master = parameters_.master();
+    if (average_.defined()) master.backend()->copy(master.view(), average_.view());
   }
   ++steps_;
-  std::vector<View> states;
-  for (const Tensor& state : states_) states.push_back(state.view());
-  backend.optimizer_step(spec_, steps_, gradients, factor, parameters_.values().view(), states);
+  write_schedule();
+}
+
+// By fill, which needs no wait for the device; and what has not changed is there.
+void Optimizer::write_schedule() {
+  const auto step = static_cast<double>(steps_);
+  const std::array<double, 3> now{options_.lr, step,
+                                  std::min(options_.ema_decay, (1.0 + step) / (10.0 + step))};
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    if (now[i] == written_[i]) continue;
+    const Tensor place = schedule_.window(static_cast<std::int64_t>(i), {1});
+    place.backend()->fill(place.view(), now[i]);
+  }
+  written_ = now;
+}
+
+void Optimizer::update(double max_norm) {
+  parameters_.finish_gradients();
+  Backend& backend = *parameters_.values().backend();
+  OptimizerOperands x;
+  x.gradients = parameters_.gradients().view();
+  if (max_norm > 0.0) {
+    backend.gradient_norm(x.gradients, max_norm, norm_.view(), factor_.view());
+    x.factor = factor_.view();
+  }
+  x.schedule = schedule_.view();
+  x.parameters = parameters_.master().view();
+  for (const Tensor& state : states_) x.states.push_back(state.view());
+  if (average_.defined()) x.average = average_.view();
+  if (parameters_.values().dtype() == DType::bf16) x.rounded = parameters_.values().view();
+  backend.optimizer_step(options_, x);
 }
 
 double Optimizer::last_gradient_norm() const { return norm_.item(); }
 
+std::vector<Optimizer::Buffer> Optimizer::buffers() const {
+  std::vector<Buffer> result;
+  const std::vector<std::string> names = options_.state_names();
+  for (std::size_t i = 0; i < names.size(); ++i) result.push_back({names[i], states_[i]});
+  if (average_.defined()) result.push_back({average_name, average_});
+  if (parameters_.values().dtype() == DType::bf16) {
+    result.push_back({"master", parameters_.master()});
+  }
+  return result;
+}
+
 StateDict Optimizer::state_dict() const {
   StateDict result;
-  const std::vector<std::string> names = spec_.state_names();
   for (const FlatParameters::Span& span : parameters_.spans()) {
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      result.push_back({span.name + "." + names[i],
-                        to_torch(FlatParameters::part(states_[i], span), span.layout)});
+    for (const Buffer& buffer : buffers()) {
+      result.push_back({span.name + "." + buffer.name,
+                        to_torch(FlatParameters::part(buffer.flat, span), span.layout)});
     }
   }
   result.push_back(
@@ -66,18 +133,47 @@ StateDict Optimizer::state_dict() const {
 }
 
 void Optimizer::load_state_dict(const StateDict& state, const std::string& source) {
+  const std::string first_average = parameters_.spans().front().name + "." + average_name;
+  const bool has_average = std::any_of(state.begin(), state.end(), [&](const StateEntry& entry) {
+    return entry.name == first_average;
+  });
+  if (average_.defined() && !has_average) {
+    throw InputError(source +
+                     " has no average of the weights to go on with: set ema_decay to 0, "
+                     "or go on from a state that was saved with an average");
+  }
+  if (!average_.defined() && has_average) {
+    throw InputError(source +
+                     " has an average of the weights, which would be lost: set ema_decay "
+                     "to what that run had");
+  }
   std::vector<NamedTensor> targets;
-  const std::vector<std::string> names = spec_.state_names();
   for (const FlatParameters::Span& span : parameters_.spans()) {
-    for (std::size_t i = 0; i < names.size(); ++i) {
+    for (const Buffer& buffer : buffers()) {
       targets.push_back(
-          {span.name + "." + names[i], FlatParameters::part(states_[i], span), span.layout});
+          {span.name + "." + buffer.name, FlatParameters::part(buffer.flat, span), span.layout});
     }
   }
   const Tensor step = Tensor::full(norm_.backend(), {}, DType::f64, 0.0);
   targets.push_back({"step", step, {}});
   load_tensors(targets, state, source);
   steps_ = static_cast<std::int64_t>(step.item());
+}
+
+AveragedWeights::AveragedWeights(Optimizer& optimizer) : optimizer_(optimizer) {
+  if (!optimizer.average_.defined() || optimizer.steps_ == 0) return;
+  CG_CHECK(!optimizer.averaged_, "the model has the averaged weights already");
+  const Tensor& values = optimizer.parameters_.values();
+  own_ = Tensor::empty(values.backend(), values.dims(), values.dtype());
+  values.backend()->copy(values.view(), own_.view());
+  values.backend()->cast(optimizer.average_.view(), values.view());
+  optimizer.averaged_ = true;
+}
+
+AveragedWeights::~AveragedWeights() {
+  if (!own_.defined()) return;
+  own_.backend()->copy(own_.view(), optimizer_.parameters_.values().view());
+  optimizer_.averaged_ = false;
 }
 
 }  // namespace cardiograd

@@ -1,8 +1,10 @@
 #include "nn/tape.h"
 
 #include <atomic>
+#include <optional>
 #include <queue>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace cardiograd {
 
@@ -153,7 +155,43 @@ void Gradients::flush() {
   for (const auto& [input, tensor] : additions) give(input, tensor);
 }
 
-void run_backward(const Tensor& root, const Tensor& seed) {
+namespace {
+
+bool is_wanted_leaf(const Tensor& tensor) {
+  return tensor.requires_grad() && !tensor.impl()->producer;
+}
+
+// How often each leaf is an input of the operations under a root; counts down as they are done.
+class LeafUses {
+ public:
+  explicit LeafUses(const Tensor& root) {
+    std::unordered_set<const Node*> seen{root.impl()->producer.get()};
+    std::vector<const Node*> todo(seen.begin(), seen.end());
+    while (!todo.empty()) {
+      const Node& node = *todo.back();
+      todo.pop_back();
+      for (const Tensor& input : node.inputs) {
+        if (is_wanted_leaf(input)) ++uses_[input.impl().get()];
+        if (!input.defined() || !input.impl()->producer) continue;
+        const Node* producer = input.impl()->producer.get();
+        if (seen.insert(producer).second) todo.push_back(producer);
+      }
+    }
+  }
+
+  void finish(const Node& node, const LeafDone& done) {
+    for (const Tensor& input : node.inputs) {
+      if (is_wanted_leaf(input) && --uses_[input.impl().get()] == 0) done(input);
+    }
+  }
+
+ private:
+  std::unordered_map<const TensorImpl*, std::int64_t> uses_;
+};
+
+}  // namespace
+
+void run_backward(const Tensor& root, const Tensor& seed, const LeafDone& done) {
   CG_CHECK(root.requires_grad(),
            "backward() needs a tensor that depends on one which requires a gradient");
   Tensor first = seed;
@@ -171,8 +209,11 @@ void run_backward(const Tensor& root, const Tensor& seed) {
   if (!root.impl()->producer) {
     const std::vector<Tensor> self{root};
     Gradients(walk, self).give(0, first);
+    if (done) done(root);
     return;
   }
+  std::optional<LeafUses> uses;
+  if (done) uses.emplace(root);
   walk.push(root.impl()->producer, {first, true});
   while (!walk.empty()) {
     Gradients::Pending pending;
@@ -183,6 +224,7 @@ void run_backward(const Tensor& root, const Tensor& seed) {
     Gradients gradients(walk, node->inputs);
     node->backward(pending.value, gradients);
     gradients.flush();
+    if (uses) uses->finish(*node, done);
     node->released = true;
     node->release_saved();
     node->inputs.clear();  // activations go back to the backend as the walk passes them

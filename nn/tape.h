@@ -7,6 +7,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string_view>
@@ -15,6 +16,10 @@
 #include "nn/tensor.h"
 
 namespace cardiograd {
+
+// Told of a leaf when nothing more will be added to its gradient in this pass: the operations that
+// write it are done, or ahead in the backend's queue.
+using LeafDone = std::function<void(const Tensor& leaf)>;
 
 // Where a node's gradients go: one entry an input, in the order given to record().
 class Gradients {
@@ -30,7 +35,7 @@ class Gradients {
   void give(int input, const Tensor& gradient);
 
  private:
-  friend void run_backward(const Tensor& root, const Tensor& seed);
+  friend void run_backward(const Tensor& root, const Tensor& seed, const LeafDone& done);
   struct Pending;
   class Walk;
   Gradients(Walk& walk, const std::vector<Tensor>& inputs) : walk_(walk), inputs_(inputs) {}
@@ -111,6 +116,9 @@ void record(const Tensor& output, std::vector<Tensor> inputs, Op op) {
 }
 
 // Tensor::backward. Throws ShapeError when the seed does not fit, or the graph was released before.
-void run_backward(const Tensor& root, const Tensor& seed);
+// `done` may be empty. It hears of each leaf that the walk completes, once, as soon as the last of
+// the leaf's uses under root is behind; not of leaves that the walk did not reach, or of which it
+// left out a use.
+void run_backward(const Tensor& root, const Tensor& seed, const LeafDone& done = {});
 
 }  // namespace cardiograd

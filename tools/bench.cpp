@@ -42,7 +42,7 @@ class BenchStep {
     const ModelEntry& entry = find_model(options.model.name);
     model_ = entry.make({backend, DType::f32, &random}, options.model);
     parameters_ = std::make_unique<FlatParameters>(*model_);
-    OptimizerSpec spec = optimizer_defaults("rmsprop");
+    OptimizerOptions spec = optimizer_defaults("rmsprop");
     spec.lr = 1e-4;
     optimizer_ = std::make_unique<Optimizer>(spec, *parameters_);
     const auto normal = [&](const Dims& dims, float std) {

@@ -41,8 +41,8 @@ void check_config(const RunConfig& config) {
   refuse(config.run.keep != defaults.run.keep, "run.keep");
 }
 
-OptimizerSpec gan_optimizer(const RunConfig::Train& train) {
-  OptimizerSpec spec = optimizer_spec(train);
+OptimizerOptions gan_optimizer(const RunConfig::Train& train) {
+  OptimizerOptions spec = optimizer_spec(train);
   spec.beta1 = dcgan_beta1;
   return spec;
 }
@@ -66,7 +66,7 @@ std::vector<std::int32_t> examples_with(const Session& session, const RunConfig&
 // A network with what trains it.
 template <class Network>
 struct Player {
-  Player(const BuildContext& context, const DcganOptions& options, const OptimizerSpec& spec)
+  Player(const BuildContext& context, const DcganOptions& options, const OptimizerOptions& spec)
       : network(context, options), parameters(network), optimizer(spec, parameters) {}
 
   Network network;

@@ -119,8 +119,8 @@ std::int64_t class_named(const LabelTask& task, const std::string& name, const s
   return found - task.classes.begin();
 }
 
-OptimizerSpec optimizer_spec(const RunConfig::Train& train) {
-  OptimizerSpec spec = optimizer_defaults(train.optimizer);
+OptimizerOptions optimizer_spec(const RunConfig::Train& train) {
+  OptimizerOptions spec = optimizer_defaults(train.optimizer);
   spec.lr = train.lr;
   spec.weight_decay = train.weight_decay;
   spec.momentum = train.momentum;

@@ -11,6 +11,7 @@
 
 #include "data/batches.h"
 #include "models/classifier.h"
+#include "nn/optimizer.h"
 #include "trainer/config.h"
 #include "trainer/metrics.h"
 #include "trainer/progress.h"
@@ -47,7 +48,7 @@ std::vector<std::int32_t> examples_of(const Session& session,
 std::int64_t class_named(const LabelTask& task, const std::string& name, const std::string& key);
 
 // train.optimizer with the config's figures.
-OptimizerSpec optimizer_spec(const RunConfig::Train& train);
+OptimizerOptions optimizer_spec(const RunConfig::Train& train);
 
 // Sigmoid outputs and labels of some examples, in their order.
 struct Outcome {

@@ -1,16 +1,21 @@
 // Gradient norm, and the steps of SGD, RMSprop, Adam and AdamW over the flat buffer of all
-// parameters. All of it is f32: these are the master weights.
+// parameters. Parameters and states are f32: these are the master weights. Gradients are f32 or
+// bf16.
 //
-// Bytes an element: the norm reads 4; a step reads the gradient, and reads and writes the parameter
-// and each state: 12 for plain SGD, 28 for Adam, with at most 20 FLOPs. Bound: memory. The clipping
-// factor is read where it lies on the device, so a step waits for no host and costs no pass more.
-// The order of operations is PyTorch's, so that trajectories agree to rounding.
-#include <array>
+// Bytes an element: the norm reads 4 (bf16: 2); a step reads the gradient, and reads and writes the
+// parameter and each state: 12 for plain SGD, 28 for Adam, with at most 20 FLOPs; 8 more where an
+// average of the parameters is kept, 2 more where they are rounded for a model in bf16, 2 less for
+// gradients in bf16. Bound: memory. Clipping factor, learning rate and step are read where they lie
+// on the device, so that a captured step can be replayed; one thread of each block computes from
+// them what the others need, and the grid is one wave, so that this is done once, not once every
+// few thousand elements. The order of operations is PyTorch's: trajectories agree to rounding.
 #include <cmath>
 
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/edge_pack.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/optimizer_checks.h"
+#include "kernels/optimizer_scalars.h"
 
 namespace cardiograd {
 namespace cuda {
@@ -48,44 +53,40 @@ void square_sum_kernel(const T* __restrict__ x, std::int64_t count, bool packed,
 }
 
 // By one block. A NaN norm gives a NaN factor, as in PyTorch: it must not pass for a healthy step.
-template <class T>
 CG_KERNEL(block_threads)
 void gradient_norm_kernel(const double* __restrict__ partial, std::int64_t count, double max_norm,
-                          T* __restrict__ norm, T* __restrict__ factor) {
+                          float* __restrict__ norm, float* __restrict__ factor) {
   double total = 0.0;
   for (std::int64_t i = threadIdx.x; i < count; i += block_threads) total += partial[i];
   total = block_sum<block_threads>(total);
   if (threadIdx.x != 0) return;
   const double length = std::sqrt(total);
   const double ratio = max_norm > 0.0 ? max_norm / (length + 1e-6) : 1.0;
-  *norm = from_float<T>(static_cast<float>(length));
-  *factor = from_float<T>(ratio > 1.0 ? 1.0F : static_cast<float>(ratio));
+  *norm = static_cast<float>(length);
+  *factor = ratio > 1.0 ? 1.0F : static_cast<float>(ratio);
 }
 
 // ---- Steps --------------------------------------------------------------------------------------
 // A rule says how many states it has, and what one element's gradient (clipped already) does to its
-// parameter and states.
+// parameter and states. l2 and shrink are the element's own: weight decay is not for all of them.
 
 // SGD with momentum (Sutskever et al. 2013, in PyTorch's form).
 template <bool with_momentum>
 struct Sgd {
   static constexpr int states = with_momentum ? 1 : 0;
-  float lr;
-  float l2;
-  float momentum;
-  float take;  // 1 - dampening
-  bool first;  // the first step copies the gradient, without dampening
   bool nesterov;
 
-  CG_DEVICE void operator()(float gradient, float& parameter, float* state) const {
+  CG_DEVICE void operator()(const OptimizerScalars& s, float l2, float, float gradient,
+                            float& parameter, float* state) const {
     const float g = gradient + l2 * parameter;
     float update = g;
     if constexpr (with_momentum) {
-      const float v = first ? g : state[0] * momentum + take * g;
+      // The first step copies the gradient, without dampening.
+      const float v = s.first ? g : state[0] * s.momentum + s.velocity_take * g;
       state[0] = v;
-      update = nesterov ? g + momentum * v : v;
+      update = nesterov ? g + s.momentum * v : v;
     }
-    parameter -= lr * update;
+    parameter -= s.lr * update;
   }
 };
 
@@ -93,30 +94,25 @@ struct Sgd {
 template <bool centered, bool with_momentum>
 struct Rmsprop {
   static constexpr int states = 1 + (centered ? 1 : 0) + (with_momentum ? 1 : 0);
-  float lr;
-  float l2;
-  float alpha;
-  float take;  // 1 - alpha
-  float eps;
-  float momentum;
 
-  CG_DEVICE void operator()(float gradient, float& parameter, float* state) const {
+  CG_DEVICE void operator()(const OptimizerScalars& s, float l2, float, float gradient,
+                            float& parameter, float* state) const {
     const float g = gradient + l2 * parameter;
-    const float square = state[0] * alpha + take * g * g;
+    const float square = state[0] * s.square_keep + s.square_take * g * g;
     state[0] = square;
     float variance = square;
     if constexpr (centered) {
-      const float mean = state[1] + take * (g - state[1]);
+      const float mean = state[1] + s.mean_take * (g - state[1]);
       state[1] = mean;
       variance = square - mean * mean;
     }
-    const float denominator = math::sqrt(variance) + eps;
+    const float denominator = math::sqrt(variance) + s.eps;
     if constexpr (with_momentum) {
       float& velocity = state[states - 1];
-      velocity = velocity * momentum + g / denominator;
-      parameter -= lr * velocity;
+      velocity = velocity * s.momentum + g / denominator;
+      parameter -= s.lr * velocity;
     } else {
-      parameter -= lr * g / denominator;
+      parameter -= s.lr * g / denominator;
     }
   }
 };
@@ -124,140 +120,151 @@ struct Rmsprop {
 // Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 struct Adam {
   static constexpr int states = 2;
-  float lr;  // the step size, lr / (1 - beta1^step)
-  float l2;
-  float decay;  // decoupled: parameters are multiplied by it first
-  float take1;  // 1 - beta1
-  float beta2;
-  float take2;       // 1 - beta2
-  float correction;  // sqrt(1 - beta2^step)
-  float eps;
 
-  CG_DEVICE void operator()(float gradient, float& parameter, float* state) const {
-    const float p = parameter * decay;
+  CG_DEVICE void operator()(const OptimizerScalars& s, float l2, float shrink, float gradient,
+                            float& parameter, float* state) const {
+    const float p = parameter * shrink;
     const float g = gradient + l2 * p;
-    const float m = state[0] + take1 * (g - state[0]);
-    const float v = state[1] * beta2 + take2 * g * g;
+    const float m = state[0] + s.mean_take * (g - state[0]);
+    const float v = state[1] * s.square_keep + s.square_take * g * g;
     state[0] = m;
     state[1] = v;
-    parameter = p - lr * m / (math::sqrt(v) / correction + eps);
+    parameter = p - s.lr * m / (math::sqrt(v) / s.correction + s.eps);
   }
 };
 
+template <class T>
 struct OptimizerBuffers {
-  const float* gradients;
-  const float* factor;  // one element; may be null
+  const T* gradients;
+  const float* factor;     // one element; may be null
+  const double* schedule;  // three
   float* parameters;
   float* state[3];
+  float* average;     // may be null
+  BFloat16* rounded;  // may be null
 };
 
-template <int n, class Rule>
-CG_DEVICE void update(const Rule& rule, const OptimizerBuffers& buffers, float factor,
-                      std::int64_t at) {
-  const Pack<float, n> gradients = load_pack<n>(buffers.gradients + at);
-  Pack<float, n> parameters = load_pack<n>(buffers.parameters + at);
-  Pack<float, n> states[Rule::states + 1];
+// n elements: at most 16 bytes of gradients, in accesses of at most 16 bytes.
+template <int n, class Rule, class T>
+CG_DEVICE void update(const Rule& rule, const OptimizerScalars& s,
+                      const OptimizerBuffers<T>& buffers, std::int64_t decayed, std::int64_t at) {
+  constexpr int wide = n < 4 ? n : 4;  // of f32 in one access
+  const Pack<T, n> gradients = load_pack<n>(buffers.gradients + at);
+  Pack<BFloat16, n> rounded;
   CG_UNROLL
-  for (int s = 0; s < Rule::states; ++s) states[s] = load_pack<n>(buffers.state[s] + at);
-  CG_UNROLL
-  for (int j = 0; j < n; ++j) {
-    float state[Rule::states + 1];
+  for (int part = 0; part < n; part += wide) {
+    const std::int64_t first = at + part;
+    Pack<float, wide> parameters = load_pack<wide>(buffers.parameters + first);
+    Pack<float, wide> states[Rule::states + 1];
     CG_UNROLL
-    for (int s = 0; s < Rule::states; ++s) state[s] = states[s][j];
-    rule(gradients[j] * factor, parameters[j], state);
+    for (int i = 0; i < Rule::states; ++i) states[i] = load_pack<wide>(buffers.state[i] + first);
+    Pack<float, wide> average = parameters;
+    if (buffers.average != nullptr) average = load_pack<wide>(buffers.average + first);
     CG_UNROLL
-    for (int s = 0; s < Rule::states; ++s) states[s][j] = state[s];
+    for (int j = 0; j < wide; ++j) {
+      float state[Rule::states + 1];
+      CG_UNROLL
+      for (int i = 0; i < Rule::states; ++i) state[i] = states[i][j];
+      const bool decays = first + j < decayed;
+      rule(s, decays ? s.l2 : 0.0F, decays ? s.shrink : 1.0F,
+           to_float(gradients[part + j]) * s.factor, parameters[j], state);
+      CG_UNROLL
+      for (int i = 0; i < Rule::states; ++i) states[i][j] = state[i];
+      average[j] = s.average_keep * average[j] + s.average_take * parameters[j];
+      rounded[part + j] = from_float<BFloat16>(parameters[j]);
+    }
+    store_pack(buffers.parameters + first, parameters);
+    CG_UNROLL
+    for (int i = 0; i < Rule::states; ++i) store_pack(buffers.state[i] + first, states[i]);
+    if (buffers.average != nullptr) store_pack(buffers.average + first, average);
   }
-  store_pack(buffers.parameters + at, parameters);
-  CG_UNROLL
-  for (int s = 0; s < Rule::states; ++s) store_pack(buffers.state[s] + at, states[s]);
+  if (buffers.rounded != nullptr) store_pack(buffers.rounded + at, rounded);
 }
 
-template <class Rule>
-CG_KERNEL(block_threads)
-void optimizer_kernel(Rule rule, OptimizerBuffers buffers, Split split) {
-  constexpr int n = pack_size<float>;
-  const float factor = buffers.factor != nullptr ? *buffers.factor : 1.0F;
+// Blocks of one wave: enough loads under way to fill the memory's pipes, registers for all of them.
+constexpr unsigned step_blocks = 4;
+
+template <class Rule, class T>
+CG_KERNEL(block_threads, step_blocks)
+void optimizer_kernel(Rule rule, OptimizerSpec spec, OptimizerBuffers<T> buffers, Split split) {
+  constexpr int n = pack_size<T>;
+  CG_SHARED(OptimizerScalars, shared);
+  if (threadIdx.x == 0) {
+    shared = optimizer_scalars(spec, buffers.schedule,
+                               buffers.factor != nullptr ? *buffers.factor : 1.0F);
+  }
+  sync_block();
+  const OptimizerScalars scalars = shared;
   for (std::int64_t i = first_item(); i < split.packs; i += item_step()) {
-    update<n>(rule, buffers, factor, split.head + i * n);
+    update<n>(rule, scalars, buffers, spec.decayed, split.head + i * n);
   }
   const std::int64_t in_packs = split.packs * n;
   for (std::int64_t i = first_item(); i < split.count - in_packs; i += item_step()) {
-    update<1>(rule, buffers, factor, i < split.head ? i : i + in_packs);
+    update<1>(rule, scalars, buffers, spec.decayed, i < split.head ? i : i + in_packs);
   }
 }
 
-template <class Rule>
-void step_with(const Device& device, const Rule& rule, const OptimizerBuffers& buffers,
-               std::int64_t count) {
-  // A state that the rule does not have lies like the gradients.
-  std::array<const void*, 3> states{};
-  for (std::size_t s = 0; s < 3; ++s) {
-    states[s] = buffers.state[s] != nullptr ? buffers.state[s] : buffers.gradients;
-  }
-  const Split parts =
-      split<float>(count, {buffers.gradients, buffers.parameters, states[0], states[1], states[2]});
-  const std::int64_t items = std::max(parts.packs, count - parts.packs * pack_size<float>);
-  launch<optimizer_kernel<Rule>>(device.blocks_for(items), block_threads, 0, device.stream, rule,
-                                 buffers, parts);
-}
-
-void step_sgd(const Device& device, const OptimizerSpec& spec, std::int64_t step,
-              const OptimizerBuffers& buffers, std::int64_t count) {
-  const auto run = [&](auto rule) {
-    rule.lr = static_cast<float>(spec.lr);
-    rule.l2 = static_cast<float>(spec.weight_decay);
-    rule.momentum = static_cast<float>(spec.momentum);
-    rule.take = static_cast<float>(1.0 - spec.dampening);
-    rule.first = step == 1;
-    rule.nesterov = spec.nesterov;
-    step_with(device, rule, buffers, count);
+// As split of device.h, for operands of several element sizes: items of n elements, where every
+// operand that is there lies alike with respect to n of its elements.
+template <int n>
+Split split_elements(const OptimizerOperands& x) {
+  const std::int64_t count = x.parameters.numel();
+  const auto place = [](const ConstView& view) {
+    return std::bit_cast<std::uintptr_t>(view.data) / size_of(view.dtype) % n;
   };
-  spec.momentum > 0.0 ? run(Sgd<true>{}) : run(Sgd<false>{});
+  const std::uintptr_t lies = place(x.parameters);
+  const auto alike = [&](const ConstView& view) { return !view.present() || place(view) == lies; };
+  bool all = alike(x.gradients) && alike(x.average) && alike(x.rounded);
+  for (const View& state : x.states) all = all && alike(state);
+  if (!all) return {count, 0, count};
+  const std::int64_t head = std::min(count, static_cast<std::int64_t>((n - lies) % n));
+  return {head, (count - head) / n, count};
 }
 
-void step_rmsprop(const Device& device, const OptimizerSpec& spec, const OptimizerBuffers& buffers,
-                  std::int64_t count) {
-  const auto run = [&](auto rule) {
-    rule.lr = static_cast<float>(spec.lr);
-    rule.l2 = static_cast<float>(spec.weight_decay);
-    rule.alpha = static_cast<float>(spec.alpha);
-    rule.take = static_cast<float>(1.0 - spec.alpha);
-    rule.eps = static_cast<float>(spec.eps);
-    rule.momentum = static_cast<float>(spec.momentum);
-    step_with(device, rule, buffers, count);
-  };
-  if (spec.centered) {
-    spec.momentum > 0.0 ? run(Rmsprop<true, true>{}) : run(Rmsprop<true, false>{});
-  } else {
-    spec.momentum > 0.0 ? run(Rmsprop<false, true>{}) : run(Rmsprop<false, false>{});
+template <class Rule, class T>
+void step_with(const Device& device, const Rule& rule, const OptimizerSpec& spec,
+               const OptimizerOperands& x, T) {
+  OptimizerBuffers<T> buffers{elements<T>(x.gradients),
+                              elements<float>(x.factor),
+                              elements<double>(x.schedule),
+                              elements<float>(x.parameters),
+                              {},
+                              elements<float>(x.average),
+                              elements<BFloat16>(x.rounded)};
+  for (std::size_t i = 0; i < x.states.size(); ++i) buffers.state[i] = elements<float>(x.states[i]);
+  constexpr int n = pack_size<T>;
+  const Split parts = split_elements<n>(x);
+  const std::int64_t items = std::max(parts.packs, parts.count - parts.packs * n);
+  const unsigned one_wave = step_blocks * static_cast<unsigned>(device.multiprocessors);
+  launch<optimizer_kernel<Rule, T>>(std::min(device.blocks_for(items), one_wave), block_threads, 0,
+                                    device.stream, rule, spec, buffers, parts);
+}
+
+// Calls run with the rule that spec describes.
+template <class Run>
+void with_rule(const OptimizerSpec& spec, const Run& run) {
+  const bool with_momentum = spec.momentum > 0.0;
+  switch (spec.kind) {
+    case OptimizerKind::sgd:
+      return with_momentum ? run(Sgd<true>{spec.nesterov}) : run(Sgd<false>{spec.nesterov});
+    case OptimizerKind::rmsprop:
+      if (spec.centered) {
+        return with_momentum ? run(Rmsprop<true, true>{}) : run(Rmsprop<true, false>{});
+      }
+      return with_momentum ? run(Rmsprop<false, true>{}) : run(Rmsprop<false, false>{});
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      return run(Adam{});
   }
-}
-
-void step_adam(const Device& device, const OptimizerSpec& spec, std::int64_t step,
-               const OptimizerBuffers& buffers, std::int64_t count) {
-  const bool decoupled = spec.kind == OptimizerKind::adamw;
-  const auto steps = static_cast<double>(step);
-  Adam rule{};
-  rule.lr = static_cast<float>(spec.lr / (1.0 - std::pow(spec.beta1, steps)));
-  rule.l2 = decoupled ? 0.0F : static_cast<float>(spec.weight_decay);
-  rule.decay = decoupled ? static_cast<float>(1.0 - spec.lr * spec.weight_decay) : 1.0F;
-  rule.take1 = static_cast<float>(1.0 - spec.beta1);
-  rule.beta2 = static_cast<float>(spec.beta2);
-  rule.take2 = static_cast<float>(1.0 - spec.beta2);
-  rule.correction = static_cast<float>(std::sqrt(1.0 - std::pow(spec.beta2, steps)));
-  rule.eps = static_cast<float>(spec.eps);
-  step_with(device, rule, buffers, count);
 }
 
 }  // namespace
 }  // namespace cuda
 
 void CudaBackend::gradient_norm(ConstView gradients, double max_norm, View norm, View factor) {
-  CG_CHECK(norm.numel() == 1 && factor.numel() == 1,
-           "gradient_norm: norm and factor are one element each, got shapes " +
-               norm.dims.to_string() + " and " + factor.dims.to_string());
-  cuda::dispatch_storage("gradient_norm", {gradients, norm, factor}, [&](auto element) {
+  cuda::require_dtype("gradient_norm", DType::f32, {norm, factor});
+  check_gradient_norm(norm, factor);
+  cuda::dispatch_storage("gradient_norm", {gradients}, [&](auto element) {
     using T = decltype(element);
     const std::int64_t count = gradients.numel();
     const std::int64_t chunks = (count + cuda::norm_chunk<T> - 1) / cuda::norm_chunk<T>;
@@ -265,43 +272,20 @@ void CudaBackend::gradient_norm(ConstView gradients, double max_norm, View norm,
     cuda::launch<cuda::square_sum_kernel<T>>(device_.blocks_for(chunks, 1), cuda::block_threads, 0,
                                              device_.stream, cuda::elements<T>(gradients), count,
                                              cuda::is_aligned(gradients.data, 16), partial.data());
-    cuda::launch<cuda::gradient_norm_kernel<T>>(
+    cuda::launch<cuda::gradient_norm_kernel>(
         1, cuda::block_threads, 0, device_.stream, static_cast<const double*>(partial.data()),
-        chunks, max_norm, cuda::elements<T>(norm), cuda::elements<T>(factor));
+        chunks, max_norm, cuda::elements<float>(norm), cuda::elements<float>(factor));
   });
 }
 
-void CudaBackend::optimizer_step(const OptimizerSpec& spec, std::int64_t step, ConstView gradients,
-                                 ConstView factor, View parameters,
-                                 const std::vector<View>& states) {
-  cuda::require_dtype("optimizer_step", DType::f32, {gradients, factor, parameters});
-  require_same_shape("optimizer_step", gradients.dims, parameters.dims);
-  CG_CHECK(step >= 1, "optimizer_step: steps count from 1, got " + std::to_string(step));
-  CG_CHECK(!factor.present() || factor.numel() == 1,
-           "optimizer_step: factor is one element, got shape " + factor.dims.to_string());
-  const std::size_t needed = spec.state_names().size();
-  CG_CHECK(states.size() == needed, "optimizer_step: this optimizer keeps " +
-                                        std::to_string(needed) + " states, got " +
-                                        std::to_string(states.size()));
-  cuda::OptimizerBuffers buffers{cuda::elements<float>(gradients),
-                                 cuda::elements<float>(factor),
-                                 cuda::elements<float>(parameters),
-                                 {}};
-  for (std::size_t s = 0; s < needed; ++s) {
-    cuda::require_dtype("optimizer_step", DType::f32, {states[s]});
-    require_same_shape("optimizer_step", states[s].dims, parameters.dims);
-    buffers.state[s] = cuda::elements<float>(states[s]);
-  }
-  const std::int64_t count = parameters.numel();
-  switch (spec.kind) {
-    case OptimizerKind::sgd:
-      return cuda::step_sgd(device_, spec, step, buffers, count);
-    case OptimizerKind::rmsprop:
-      return cuda::step_rmsprop(device_, spec, buffers, count);
-    case OptimizerKind::adam:
-    case OptimizerKind::adamw:
-      return cuda::step_adam(device_, spec, step, buffers, count);
-  }
+void CudaBackend::optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) {
+  cuda::require_dtype("optimizer_step", DType::f32, {x.factor, x.parameters, x.average});
+  for (const View& state : x.states) cuda::require_dtype("optimizer_step", DType::f32, {state});
+  check_optimizer_step(spec, x);
+  cuda::dispatch_storage("optimizer_step", {x.gradients}, [&](auto element) {
+    cuda::with_rule(spec,
+                    [&](const auto& rule) { cuda::step_with(device_, rule, spec, x, element); });
+  });
 }
 
 }  // namespace cardiograd

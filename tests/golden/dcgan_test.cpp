@@ -15,8 +15,8 @@ using testing::relative_difference;
 
 constexpr DcganOptions small{12, 60, 5};
 
-OptimizerSpec adam() {
-  OptimizerSpec spec = optimizer_defaults("adam");
+OptimizerOptions adam() {
+  OptimizerOptions spec = optimizer_defaults("adam");
   spec.lr = 2e-4;
   spec.beta1 = 0.5;
   return spec;

@@ -68,7 +68,7 @@ TEST_P(Models, FollowPyTorch) {
   expect_logits(model_->forward(inputs_), ".logits_eval", logit_tolerance);
   model_->train();
   FlatParameters parameters(*model_);
-  OptimizerSpec spec = optimizer_defaults("rmsprop");
+  OptimizerOptions spec = optimizer_defaults("rmsprop");
   spec.lr = double{golden_.values(name_ + ".lr").front()};
   Optimizer optimizer(spec, parameters);
   const Tensor labels = golden_.tensor("labels");

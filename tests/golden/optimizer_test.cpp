@@ -32,7 +32,8 @@ class Network : public Module {
 
 class Optimizers : public ::testing::Test {
  protected:
-  void expect_trajectory(const std::string& name, const OptimizerSpec& spec, bool clipped = false) {
+  void expect_trajectory(const std::string& name, const OptimizerOptions& spec,
+                         bool clipped = false) {
     TorchGenerator random(8);
     const Network network({backend_, DType::f32, &random});
     FlatParameters parameters(network);
@@ -68,7 +69,7 @@ class Optimizers : public ::testing::Test {
 };
 
 TEST_F(Optimizers, Sgd) {
-  OptimizerSpec spec = optimizer_defaults("sgd");
+  OptimizerOptions spec = optimizer_defaults("sgd");
   spec.lr = 0.1;
   expect_trajectory("sgd", spec);
   spec.momentum = 0.9;
@@ -79,7 +80,7 @@ TEST_F(Optimizers, Sgd) {
 }
 
 TEST_F(Optimizers, SgdNesterov) {
-  OptimizerSpec spec = optimizer_defaults("sgd");
+  OptimizerOptions spec = optimizer_defaults("sgd");
   spec.lr = 0.05;
   spec.momentum = 0.9;
   spec.nesterov = true;
@@ -88,7 +89,7 @@ TEST_F(Optimizers, SgdNesterov) {
 }
 
 TEST_F(Optimizers, RmsProp) {
-  OptimizerSpec spec = optimizer_defaults("rmsprop");
+  OptimizerOptions spec = optimizer_defaults("rmsprop");
   spec.lr = 1e-3;
   expect_trajectory("rmsprop", spec);
   spec.alpha = 0.9;
@@ -100,7 +101,7 @@ TEST_F(Optimizers, RmsProp) {
 }
 
 TEST_F(Optimizers, Adam) {
-  OptimizerSpec spec = optimizer_defaults("adam");
+  OptimizerOptions spec = optimizer_defaults("adam");
   spec.lr = 1e-2;
   expect_trajectory("adam", spec);
   spec.beta1 = 0.8;
@@ -111,20 +112,60 @@ TEST_F(Optimizers, Adam) {
 }
 
 TEST_F(Optimizers, AdamW) {
-  OptimizerSpec spec = optimizer_defaults("adamw");
+  OptimizerOptions spec = optimizer_defaults("adamw");
   spec.lr = 1e-2;
   spec.weight_decay = 0.1;
   expect_trajectory("adamw", spec);
 }
 
 TEST_F(Optimizers, GradientClipping) {
-  OptimizerSpec sgd = optimizer_defaults("sgd");
+  OptimizerOptions sgd = optimizer_defaults("sgd");
   sgd.lr = 0.5;
   sgd.momentum = 0.9;
   expect_trajectory("sgd.clipped", sgd, true);
-  OptimizerSpec adam = optimizer_defaults("adam");
+  OptimizerOptions adam = optimizer_defaults("adam");
   adam.lr = 1e-2;
   expect_trajectory("adam.clipped", adam, true);
+}
+
+// Weight decay on the weights alone, and the average of all parameters (make_ema_golden.py).
+TEST_F(Optimizers, DecayGroupsAndTheAverage) {
+  const GoldenFile golden("ema.safetensors", backend_);
+  const Tensor x = golden.tensor("x");
+  const Tensor labels = golden.tensor("labels");
+  const std::vector<std::pair<std::string, double>> rates{
+      {"sgd", 0.1}, {"rmsprop", 1e-3}, {"adam", 1e-2}, {"adamw", 1e-2}};
+  for (const auto& [name, lr] : rates) {
+    OptimizerOptions options = optimizer_defaults(name);
+    options.lr = lr;
+    options.momentum = name == "sgd" ? 0.9 : 0.0;
+    options.weight_decay = 0.2;
+    options.ema_decay = 0.4;
+    TorchGenerator random(8);
+    const Network network({backend_, DType::f32, &random});
+    FlatParameters parameters(network, {.decay_groups = true});
+    Optimizer optimizer(options, parameters);
+    std::vector<float> losses;
+    for (int step = 0; step < steps; ++step) {
+      parameters.zero_grad();
+      const Tensor loss = bce_with_logits(network(x), labels);
+      loss.backward();
+      optimizer.step();
+      losses.push_back(static_cast<float>(loss.item()));
+    }
+    EXPECT_LE(relative_difference(losses, golden.values(name + ".losses")), loss_tolerance) << name;
+    const auto expect_weights = [&, &model = name](const std::string& suffix) {
+      for (const StateEntry& entry : state_dict(network)) {
+        const std::string key = model + "." + entry.name + suffix;
+        EXPECT_LE(relative_difference(entry.value.to_vector<float>(), golden.values(key)),
+                  weight_tolerance)
+            << key;
+      }
+    };
+    expect_weights("");
+    const AveragedWeights averaged(optimizer);
+    expect_weights(".average");
+  }
 }
 
 // PyTorch 2's own defaults.

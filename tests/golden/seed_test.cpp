@@ -98,7 +98,7 @@ TEST_P(Seed, FirstGradients) {
 
 TEST_P(Seed, FiveSteps) {
   FlatParameters parameters(*model_);
-  OptimizerSpec spec = optimizer_defaults(tested_.optimizer);
+  OptimizerOptions spec = optimizer_defaults(tested_.optimizer);
   spec.lr = tested_.lr;
   Optimizer optimizer(spec, parameters);
   for (const auto& expected : expected_.at("losses_5_steps_eval_mode")) {

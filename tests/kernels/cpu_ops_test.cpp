@@ -469,14 +469,20 @@ TEST_F(CpuOps, a_dropped_nan_is_zero) {
 
 TEST_F(CpuOps, momentum_starts_with_the_gradient_whatever_the_buffer_held) {
   OptimizerSpec spec;
-  spec.lr = 0.5;
   spec.momentum = 0.9;
   spec.dampening = 0.5;
   Floats gradient({2}, {1.0F, -2.0F}), parameter({2}, 1.0F), velocity({2}, nan_value);
-  cpu_->optimizer_step(spec, 1, gradient.view(), {}, parameter.view(), {velocity.view()});
+  Array<double> schedule({3}, {0.5, 1.0, 0.0});
+  OptimizerOperands x;
+  x.gradients = gradient.view();
+  x.schedule = schedule.view();
+  x.parameters = parameter.view();
+  x.states = {velocity.view()};
+  cpu_->optimizer_step(spec, x);
   EXPECT_EQ(velocity.values, (std::vector<float>{1.0F, -2.0F}));
   EXPECT_EQ(parameter.values, (std::vector<float>{0.5F, 2.0F}));
-  cpu_->optimizer_step(spec, 2, gradient.view(), {}, parameter.view(), {velocity.view()});
+  schedule[1] = 2.0;
+  cpu_->optimizer_step(spec, x);
   EXPECT_EQ(velocity.values, (std::vector<float>{1.4F, -2.8F}));
 }
 

@@ -1,4 +1,5 @@
 // Cases of the loss, the gradient norm and the optimizers.
+#include <cmath>
 #include <limits>
 
 #include "tests/kernels/operation_cases.h"
@@ -43,7 +44,6 @@ std::vector<std::pair<std::string, OptimizerSpec>> optimizers() {
                         double momentum) -> OptimizerSpec& {
     OptimizerSpec spec;
     spec.kind = kind;
-    spec.lr = 0.05;
     spec.weight_decay = weight_decay;
     spec.momentum = momentum;
     all.emplace_back(name, spec);
@@ -64,26 +64,105 @@ std::vector<std::pair<std::string, OptimizerSpec>> optimizers() {
   return all;
 }
 
-OperationCase optimizer_case(const std::string& name, const OptimizerSpec& spec, std::int64_t step,
-                             std::int64_t size, bool factor) {
+// What a bf16 buffer can hold.
+Values in_bf16(const Values& values) {
+  return [=](std::int64_t count, std::uint64_t seed) {
+    std::vector<double> result = values(count, seed);
+    for (double& value : result) value = static_cast<float>(BFloat16(static_cast<float>(value)));
+    return result;
+  };
+}
+
+// Where the parameters are so far from the middle between two bf16 numbers that no rounding error
+// of theirs decides which one is taken.
+std::vector<bool> far_from_the_middle(const std::vector<double>& parameters) {
+  std::vector<bool> far;
+  for (const double value : parameters) {
+    const double error = 1e-5 * std::fabs(value) + 1e-6;
+    const auto round = [](double x) { return BFloat16(static_cast<float>(x)).bits; };
+    far.push_back(round(value - error) == round(value + error));
+  }
+  return far;
+}
+
+// The buffers besides parameters and states, and where weight decay ends.
+struct OptimizerForm {
+  bool clipped = false;
+  bool bf16_gradients = false;
+  bool average = false;
+  bool rounded = false;
+  std::int64_t decayed = std::numeric_limits<std::int64_t>::max();
+
+  std::string name() const {
+    std::string text;
+    if (clipped) text += " clipped";
+    if (bf16_gradients) text += " from bf16";
+    if (average) text += " averaged";
+    if (rounded) text += " rounded";
+    if (decayed != OptimizerForm{}.decayed) text += " decayed up to " + std::to_string(decayed);
+    return text;
+  }
+};
+
+OperationCase optimizer_case(const std::string& name, OptimizerSpec spec, std::int64_t step,
+                             std::int64_t size, const OptimizerForm& form) {
   const std::vector<std::string> states = spec.state_names();
-  OperationCase each{name + " step " + std::to_string(step) + " of " + std::to_string(size) +
-                         (factor ? " clipped" : ""),
-                     {},
-                     [=](Backend& backend, const BoundOperands& o) {
-                       std::vector<View> views;
-                       for (const std::string& state : states) views.push_back(o[state]);
-                       backend.optimizer_step(spec, step, o["gradients"], o.optional("factor"),
-                                              o["parameters"], views);
-                     }};
-  each.input("gradients", {size}).in_out("parameters", {size});
-  if (factor) each.input("factor", {1}, listed({0.25}));
+  spec.decayed = form.decayed;
+  OperationCase each{
+      name + " step " + std::to_string(step) + " of " + std::to_string(size) + form.name(),
+      {},
+      [=](Backend& backend, const BoundOperands& o) {
+        OptimizerOperands x{
+            o["gradients"],        o.optional("factor"), o["schedule"], o["parameters"], {},
+            o.optional("average"), o.optional("rounded")};
+        for (const std::string& state : states) x.states.push_back(o[state]);
+        backend.optimizer_step(spec, x);
+      }};
+  // One f32 buffer, whatever the backend's storage is.
+  const auto buffer = [&](const std::string& operand, Values values) {
+    each.add({operand, Role::in_out, DType::f32, {size}, std::move(values)});
+  };
+  if (form.bf16_gradients) {
+    each.add({"gradients", Role::input, DType::bf16, {size}, in_bf16(uniform())});
+  } else {
+    each.add({"gradients", Role::input, DType::f32, {size}, uniform()});
+  }
+  if (form.clipped) each.add({"factor", Role::input, DType::f32, {1}, listed({0.25})});
+  each.add({"schedule",
+            Role::input,
+            DType::f64,
+            {3},
+            listed({0.05, static_cast<double>(step), form.average ? 0.75 : 0.0})});
+  buffer("parameters", uniform());
   for (const std::string& state : states) {
     // A centered RMSprop's squares exceed the square of its averages, as they do after real steps.
     const bool squares = state == "square_avg" || state == "exp_avg_sq";
     Values values = squares ? uniform(0.5, 1.0) : uniform(-0.5, 0.5);
-    each.in_out(state, {size}, step == 1 ? listed({0.0}) : std::move(values));
+    buffer(state, step == 1 ? listed({0.0}) : std::move(values));
   }
+  if (form.average) buffer("average", uniform());
+  if (form.rounded) {
+    each.add({"rounded",
+              Role::output,
+              DType::bf16,
+              {size},
+              nullptr,
+              true,
+              [](Backend&, const BoundOperands& o) {
+                return far_from_the_middle(o.read("parameters"));
+              }});
+  }
+  return each;
+}
+
+OperationCase norm_case(const std::string& name, double max_norm, Dims size, Values values,
+                        std::optional<DType> dtype) {
+  OperationCase each{name, {}, [=](Backend& backend, const BoundOperands& o) {
+                       backend.gradient_norm(o["gradients"], max_norm, o["norm"], o["factor"]);
+                     }};
+  each.add({"gradients", Role::input, dtype, size, std::move(values)});
+  each.add({"norm", Role::output, DType::f32, {1}});
+  each.add({"factor", Role::output, DType::f32, {1}});
   return each;
 }
 
@@ -131,30 +210,16 @@ std::vector<OperationCase> gradient_norm_cases() {
   std::vector<OperationCase> cases;
   for (const double max_norm : {0.0, -1.0, 0.5, 1e9}) {
     for (const std::int64_t size : {1, 7, 0, 1031, 70001}) {
-      OperationCase each{std::to_string(size) + " elements, at most " + std::to_string(max_norm),
-                         {},
-                         [=](Backend& backend, const BoundOperands& o) {
-                           backend.gradient_norm(o["gradients"], max_norm, o["norm"], o["factor"]);
-                         }};
-      cases.push_back(each.input("gradients", {size}).output("norm", {1}).output("factor", {1}));
+      cases.push_back(
+          norm_case(std::to_string(size) + " elements, at most " + std::to_string(max_norm),
+                    max_norm, {size}, uniform(), {}));
     }
   }
+  cases.push_back(norm_case("of bf16", 0.5, {1031}, in_bf16(uniform()), DType::bf16));
   // Squares that leave float32's range, of a norm that does not.
-  OperationCase large{"squares beyond float32", {}, [](Backend& backend, const BoundOperands& o) {
-                        backend.gradient_norm(o["gradients"], 1.0, o["norm"], o["factor"]);
-                      }};
-  cases.push_back(large.input("gradients", {40}, listed({1e25, -3e25, 2.0}))
-                      .output("norm", {1})
-                      .output("factor", {1}));
-  OperationCase unbounded{
-      "a NaN in the gradients", {}, [](Backend& backend, const BoundOperands& o) {
-        backend.gradient_norm(o["gradients"], 1.0, o["norm"], o["factor"]);
-      }};
-  cases.push_back(
-      unbounded
-          .input("gradients", {40}, listed({1.0, std::numeric_limits<double>::quiet_NaN(), 2.0}))
-          .output("norm", {1})
-          .output("factor", {1}));
+  cases.push_back(norm_case("squares beyond float32", 1.0, {40}, listed({1e25, -3e25, 2.0}), {}));
+  cases.push_back(norm_case("a NaN in the gradients", 1.0, {40},
+                            listed({1.0, std::numeric_limits<double>::quiet_NaN(), 2.0}), {}));
   return cases;
 }
 
@@ -162,12 +227,27 @@ std::vector<OperationCase> optimizer_step_cases() {
   std::vector<OperationCase> cases;
   for (const auto& [name, spec] : optimizers()) {
     for (const std::int64_t step : {1, 2, 1000}) {
-      cases.push_back(optimizer_case(name, spec, step, 37, false));
-      cases.push_back(optimizer_case(name, spec, step, 1031, true));
+      cases.push_back(optimizer_case(name, spec, step, 37, {}));
+      cases.push_back(optimizer_case(name, spec, step, 1031, {.clipped = true}));
     }
-    cases.push_back(optimizer_case(name, spec, 1, 1, false));
-    cases.push_back(optimizer_case(name, spec, 1, 0, false));
-    cases.push_back(optimizer_case(name, spec, 3, 70001, true));
+    cases.push_back(optimizer_case(name, spec, 1, 1, {}));
+    cases.push_back(optimizer_case(name, spec, 1, 0, {}));
+    cases.push_back(optimizer_case(name, spec, 3, 70001, {.clipped = true}));
+    // Every form; the borders of weight decay lie inside 16 bytes, at both ends and outside.
+    for (const bool bf16 : {false, true}) {
+      for (const bool average : {false, true}) {
+        for (const bool rounded : {false, true}) {
+          const std::int64_t decayed = 13 + 2 * (bf16 ? 1 : 0) + (average ? 1 : 0);
+          cases.push_back(
+              optimizer_case(name, spec, 4, 43, {true, bf16, average, rounded, decayed}));
+        }
+      }
+    }
+    cases.push_back(optimizer_case(name, spec, 4, 2077, {false, true, true, true, 1030}));
+  }
+  const OptimizerSpec adamw = optimizers().back().second;
+  for (const std::int64_t decayed : {0, 1, 42, 43, 1000}) {
+    cases.push_back(optimizer_case("adamw", adamw, 5, 43, {.decayed = decayed}));
   }
   return cases;
 }

@@ -1,5 +1,6 @@
 #include "kernels/text.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 namespace cardiograd {
@@ -23,6 +24,25 @@ TEST(Text, NearestIsTheSmallestEditDistanceAndNeverAWildGuess) {
   EXPECT_EQ(suggestion("rythm", {"rhythm", "form"}),
             "; did you mean \"rhythm\"? Known are rhythm, form");
   EXPECT_EQ(suggestion("xyz", {"rhythm"}), "; known are rhythm");
+}
+
+TEST(Text, ShellPatternsFitTheWholeText) {
+  const auto fits = [](std::string_view pattern, const std::vector<std::string>& texts) {
+    return std::all_of(texts.begin(), texts.end(),
+                       [&](const std::string& text) { return matches(pattern, text); });
+  };
+  EXPECT_TRUE(fits("conv*.weight", {"conv1.weight", "conv.weight", "conv.a.weight.b.weight"}));
+  EXPECT_TRUE(fits("features.*", {"features.0.weight", "features."}));
+  EXPECT_TRUE(fits("*", {"", "a", "a.b"}));
+  EXPECT_TRUE(fits("fc?.*s", {"fc1.bias", "fc2.ss"}));
+  EXPECT_TRUE(fits("**a*b**", {"ab", "xaxbx", "aabb"}));
+  EXPECT_TRUE(matches("", ""));
+  for (const char* text : {"", "conv.weight2", "xconv.weight", "conv.weigh"}) {
+    EXPECT_FALSE(matches("conv*.weight", text)) << text;
+  }
+  EXPECT_FALSE(matches("a?", "a"));
+  EXPECT_FALSE(matches("a", "A"));
+  EXPECT_FALSE(matches("*a*a*a*a*a*a*a*a*a*a*b", std::string(100'000, 'a'))) << "and it ends";
 }
 
 TEST(Text, ParseNumberWantsTheWholeField) {

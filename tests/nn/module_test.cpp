@@ -220,7 +220,7 @@ TEST_F(Modules, PaddingStaysZeroThroughEveryOptimizer) {
   for (const std::string name : {"sgd", "rmsprop", "adam", "adamw"}) {
     const Outer module = make(1);
     FlatParameters parameters(module);
-    OptimizerSpec spec = optimizer_defaults(name);
+    OptimizerOptions spec = optimizer_defaults(name);
     spec.weight_decay = 0.1;
     spec.momentum = 0.9;
     Optimizer optimizer(spec, parameters);
@@ -346,7 +346,7 @@ TEST_F(Modules, OptimizerStateHasTorchsNamesAndShapes) {
   TorchGenerator random(1);
   const Conv1d conv({backend_, DType::f32, &random}, 2, 3, 5);
   FlatParameters parameters(conv);
-  OptimizerSpec spec = optimizer_defaults("rmsprop");
+  OptimizerOptions spec = optimizer_defaults("rmsprop");
   spec.momentum = 0.9;
   Optimizer optimizer(spec, parameters);
   const StateDict state = optimizer.state_dict();

@@ -1,6 +1,7 @@
 // Gradient norm and the optimizers, each step as PyTorch's documentation of the optimizer gives it.
 #include <cmath>
 
+#include "kernels/optimizer_checks.h"
 #include "tests/reference/reference_backend.h"
 #include "tests/reference/shapes.h"
 
@@ -8,94 +9,121 @@ namespace cardiograd {
 
 namespace {
 
-// One parameter's step: returns its new value; states[i] is element i's place in state i.
-double sgd_step(const OptimizerSpec& spec, std::int64_t step, double parameter, double gradient,
-                const std::vector<double*>& states) {
+// One parameter's step: returns its new value; states: its value in each state.
+double sgd_step(const OptimizerSpec& spec, double lr, double step, double parameter,
+                double gradient, std::vector<double>& states) {
   if (spec.momentum > 0.0) {
-    double& buffer = *states[0];
-    buffer = step == 1 ? gradient : spec.momentum * buffer + (1.0 - spec.dampening) * gradient;
+    double& buffer = states[0];
+    buffer = step == 1.0 ? gradient : spec.momentum * buffer + (1.0 - spec.dampening) * gradient;
     gradient = spec.nesterov ? gradient + spec.momentum * buffer : buffer;
   }
-  return parameter - spec.lr * gradient;
+  return parameter - lr * gradient;
 }
 
-double rmsprop_step(const OptimizerSpec& spec, double parameter, double gradient,
-                    const std::vector<double*>& states) {
-  double& square = *states[0];
+double rmsprop_step(const OptimizerSpec& spec, double lr, double parameter, double gradient,
+                    std::vector<double>& states) {
+  double& square = states[0];
   square = spec.alpha * square + (1.0 - spec.alpha) * gradient * gradient;
   double variance = square;
   if (spec.centered) {
-    double& average = *states[1];
+    double& average = states[1];
     average = spec.alpha * average + (1.0 - spec.alpha) * gradient;
     variance -= average * average;
   }
   const double update = gradient / (std::sqrt(variance) + spec.eps);
   if (spec.momentum > 0.0) {
-    double& buffer = *states.back();
+    double& buffer = states.back();
     buffer = spec.momentum * buffer + update;
-    return parameter - spec.lr * buffer;
+    return parameter - lr * buffer;
   }
-  return parameter - spec.lr * update;
+  return parameter - lr * update;
 }
 
-double adam_step(const OptimizerSpec& spec, std::int64_t step, double parameter, double gradient,
-                 const std::vector<double*>& states) {
-  double& first = *states[0];
-  double& second = *states[1];
+double adam_step(const OptimizerSpec& spec, double lr, double step, double parameter,
+                 double gradient, std::vector<double>& states) {
+  double& first = states[0];
+  double& second = states[1];
   first = spec.beta1 * first + (1.0 - spec.beta1) * gradient;
   second = spec.beta2 * second + (1.0 - spec.beta2) * gradient * gradient;
-  const double count = static_cast<double>(step);
-  const double unbiased_first = first / (1.0 - std::pow(spec.beta1, count));
-  const double unbiased_second = second / (1.0 - std::pow(spec.beta2, count));
-  return parameter - spec.lr * unbiased_first / (std::sqrt(unbiased_second) + spec.eps);
+  const double unbiased_first = first / (1.0 - std::pow(spec.beta1, step));
+  const double unbiased_second = second / (1.0 - std::pow(spec.beta2, step));
+  return parameter - lr * unbiased_first / (std::sqrt(unbiased_second) + spec.eps);
+}
+
+// Here buffers may have any floating dtype: f64, or what another backend compares itself with.
+double read(const ConstView& view, std::int64_t i) {
+  return dispatch(view.dtype, [&](auto element) {
+    using T = decltype(element);
+    if constexpr (std::is_same_v<T, BFloat16>) {
+      return static_cast<double>(static_cast<float>(view.as<T>()[i]));
+    } else {
+      return static_cast<double>(view.as<T>()[i]);
+    }
+  });
+}
+
+void write(const View& view, std::int64_t i, double value) {
+  dispatch(view.dtype, [&](auto element) {
+    using T = decltype(element);
+    if constexpr (std::is_same_v<T, BFloat16>) {
+      view.as<T>()[i] = BFloat16(static_cast<float>(value));
+    } else {
+      view.as<T>()[i] = static_cast<T>(value);
+    }
+  });
+}
+
+// The new value of a parameter.
+double step_of(const OptimizerSpec& spec, const double* schedule, bool decayed, double parameter,
+               double gradient, std::vector<double>& states) {
+  const double lr = schedule[0];
+  const double weight_decay = decayed ? spec.weight_decay : 0.0;
+  if (spec.kind == OptimizerKind::adamw) {
+    parameter *= 1.0 - lr * weight_decay;
+  } else {
+    gradient += weight_decay * parameter;
+  }
+  switch (spec.kind) {
+    case OptimizerKind::sgd:
+      return sgd_step(spec, lr, schedule[1], parameter, gradient, states);
+    case OptimizerKind::rmsprop:
+      return rmsprop_step(spec, lr, parameter, gradient, states);
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      break;
+  }
+  return adam_step(spec, lr, schedule[1], parameter, gradient, states);
 }
 
 }  // namespace
 
 void ReferenceBackend::gradient_norm(ConstView gradients, double max_norm, View norm, View factor) {
-  CG_CHECK(norm.numel() == 1 && factor.numel() == 1, "norm and factor have one element each");
+  check_gradient_norm(norm, factor);
   double squares = 0.0;
   for (std::int64_t i = 0; i < gradients.numel(); ++i) {
-    squares += gradients.as<double>()[i] * gradients.as<double>()[i];
+    squares += read(gradients, i) * read(gradients, i);
   }
   const double length = std::sqrt(squares);
   const double ratio = max_norm > 0.0 ? max_norm / (length + 1e-6) : 1.0;
-  norm.as<double>()[0] = length;
-  factor.as<double>()[0] = ratio > 1.0 ? 1.0 : ratio;  // a NaN stays one
+  write(norm, 0, length);
+  write(factor, 0, ratio > 1.0 ? 1.0 : ratio);  // a NaN stays one
 }
 
-void ReferenceBackend::optimizer_step(const OptimizerSpec& spec, std::int64_t step,
-                                      ConstView gradients, ConstView factor, View parameters,
-                                      const std::vector<View>& states) {
-  reference::check_same_shape(gradients.dims, parameters.dims);
-  CG_CHECK(step >= 1, "steps count from 1, got " + std::to_string(step));
-  CG_CHECK(!factor.present() || factor.numel() == 1, "the gradients' factor is one element");
-  CG_CHECK(states.size() == spec.state_names().size(),
-           "this optimizer keeps " + std::to_string(spec.state_names().size()) + " states, got " +
-               std::to_string(states.size()));
-  for (const View& state : states) reference::check_same_shape(state.dims, parameters.dims);
-  for (std::int64_t i = 0; i < parameters.numel(); ++i) {
-    std::vector<double*> places;
-    for (const View& state : states) places.push_back(state.as<double>() + i);
-    double& parameter = parameters.as<double>()[i];
-    double gradient = gradients.as<double>()[i] * (factor.present() ? factor.as<double>()[0] : 1.0);
-    if (spec.kind == OptimizerKind::adamw) {
-      parameter *= 1.0 - spec.lr * spec.weight_decay;
-    } else {
-      gradient += spec.weight_decay * parameter;
+void ReferenceBackend::optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) {
+  check_optimizer_step(spec, x);
+  const double* schedule = x.schedule.as<double>();
+  const double factor = x.factor.present() ? read(x.factor, 0) : 1.0;
+  for (std::int64_t i = 0; i < x.parameters.numel(); ++i) {
+    std::vector<double> states;
+    for (const View& state : x.states) states.push_back(read(state, i));
+    const double updated = step_of(spec, schedule, i < spec.decayed, read(x.parameters, i),
+                                   read(x.gradients, i) * factor, states);
+    write(x.parameters, i, updated);
+    for (std::size_t s = 0; s < states.size(); ++s) write(x.states[s], i, states[s]);
+    if (x.average.present()) {
+      write(x.average, i, schedule[2] * read(x.average, i) + (1.0 - schedule[2]) * updated);
     }
-    switch (spec.kind) {
-      case OptimizerKind::sgd:
-        parameter = sgd_step(spec, step, parameter, gradient, places);
-        break;
-      case OptimizerKind::rmsprop:
-        parameter = rmsprop_step(spec, parameter, gradient, places);
-        break;
-      case OptimizerKind::adam:
-      case OptimizerKind::adamw:
-        parameter = adam_step(spec, step, parameter, gradient, places);
-        break;
-    }
+    if (x.rounded.present()) write(x.rounded, i, updated);
   }
 }
 
