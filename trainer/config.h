@@ -45,14 +45,31 @@ struct RunConfig {
     double weight_decay = 0.0;
     double momentum = 0.0;
     double clip_norm = 0.0;
+    std::int64_t accumulate = 1;
+    double ema = 0.0;
+    std::string decay = "all";
+    std::vector<std::string> freeze;
     std::string pos_weight = "none";
     std::string select = "valid_loss";
     std::string on_nan = "stop";
+    std::int64_t early_stopping = 0;
     std::int64_t seed = 0;
     std::string init;
+    std::vector<std::string> init_except;
 
     bool operator==(const Train&) const = default;
   } train;
+  struct Loss {
+    std::string name = "bce";
+    double smoothing = 0.0;
+    double gamma = 2.0;
+    double alpha = 0.25;
+    double gamma_positive = 0.0;
+    double gamma_negative = 4.0;
+    double margin = 0.05;
+
+    bool operator==(const Loss&) const = default;
+  } loss;
   struct Schedule {
     std::string name = "constant";
     double warmup_epochs = 0.0;
@@ -98,6 +115,7 @@ struct RunConfig {
   struct Run {
     std::string dir;
     bool plots = true;
+    bool tensorboard = true;
     std::int64_t log_every = 1;
     std::int64_t checkpoint_steps = 0;
     double checkpoint_minutes = 0.0;

@@ -155,6 +155,25 @@ const std::vector<ConfigField>& config_fields() {
        {},
        0,
        unlimited},
+      {"train.accumulate",
+       "batches whose gradients make one step together",
+       [](C& c) -> Slot { return &c.train.accumulate; },
+       {},
+       1,
+       65536},
+      {"train.ema",
+       "decay of the weights' moving average, which is then validated, kept as best and tested; "
+       "0: none",
+       [](C& c) -> Slot { return &c.train.ema; },
+       {},
+       0,
+       0.999999},
+      {"train.decay",
+       "what decays: all parameters; weights: none on biases and normalisation",
+       [](C& c) -> Slot { return &c.train.decay; },
+       {"all", "weights"}},
+      {"train.freeze", "parameters that are not trained, such as [\"conv*\"]",
+       [](C& c) -> Slot { return &c.train.freeze; }},
       {"train.pos_weight",
        "weight of positives in the loss; balanced: negatives / positives",
        [](C& c) -> Slot { return &c.train.pos_weight; },
@@ -167,6 +186,12 @@ const std::vector<ConfigField>& config_fields() {
        "loss not finite: stop; skip the batch; rollback: last checkpoint, half the learning rate",
        [](C& c) -> Slot { return &c.train.on_nan; },
        {"stop", "skip", "rollback"}},
+      {"train.early_stopping",
+       "epochs without a better one after which training ends; 0: never",
+       [](C& c) -> Slot { return &c.train.early_stopping; },
+       {},
+       0,
+       1e6},
       {"train.seed",
        "initial weights, order and dropout",
        [](C& c) -> Slot { return &c.train.seed; },
@@ -176,6 +201,9 @@ const std::vector<ConfigField>& config_fields() {
       {"train.init",
        "weights to start from: .pt, .safetensors or a checkpoint's folder; \"\": drawn from seed",
        [](C& c) -> Slot { return &c.train.init; }},
+      {"train.init_except",
+       "tensors that train.init does not fill, such as a new head's [\"fc2.*\"]",
+       [](C& c) -> Slot { return &c.train.init_except; }},
       {"gan.class_name", "dcgan: the class whose records are imitated",
        [](C& c) -> Slot { return &c.gan.class_name; }},
       {"gan.latent",
@@ -194,6 +222,8 @@ const std::vector<ConfigField>& config_fields() {
        [](C& c) -> Slot { return &c.run.dir; }},
       {"run.plots", "draw pictures at the end (needs gnuplot)",
        [](C& c) -> Slot { return &c.run.plots; }},
+      {"run.tensorboard", "write event files for TensorBoard into run.dir/tensorboard",
+       [](C& c) -> Slot { return &c.run.tensorboard; }},
       {"run.log_every",
        "steps between two lines of metrics.jsonl",
        [](C& c) -> Slot { return &c.run.log_every; },
@@ -220,7 +250,7 @@ const std::vector<ConfigField>& config_fields() {
        10000},
   };
   static const std::vector<ConfigField> all =
-      joined(joined(table, schedule_fields()), augment_fields());
+      joined(joined(joined(table, loss_fields()), schedule_fields()), augment_fields());
   return all;
 }
 

@@ -32,7 +32,8 @@ const std::vector<ConfigField>& config_fields();
 // A value as TOML writes it: "0.1", "[1, 2]", "'text'".
 std::string to_text(const ConfigSlot& slot);
 
-// Those of the sections schedule and augment; config_fields() holds them too.
+// Those of the sections loss, schedule and augment; config_fields() holds them too.
+std::vector<ConfigField> loss_fields();
 std::vector<ConfigField> schedule_fields();
 std::vector<ConfigField> augment_fields();
 

@@ -91,10 +91,9 @@ EvalResult evaluate_run(const EvalOptions& options) {
   const std::vector<std::int32_t> examples =
       examples_of(session, config.data.test_folds, options.fold ? "--fold" : "data.test_folds");
   Progress progress(options.quiet);
+  const Loss loss = make_loss(session, config, state ? state->pos_weight : std::vector<float>());
   const Outcome outcome =
-      run_model(session, examples, config.train.batch_size,
-                class_weights(session, state ? state->pos_weight : std::vector<float>()), progress,
-                "evaluating");
+      run_model(session, examples, config.train.batch_size, loss, progress, "evaluating");
   EvalResult result{evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, {}};
   if (state) result.epoch = state->epoch;
   return result;

@@ -9,12 +9,15 @@
 #include "kernels/text.h"
 #include "nn/atomic_file.h"
 #include "trainer/bootstrap.h"
-#include "trainer/history.h"
+#include "trainer/environment.h"
 #include "trainer/loss_fault.h"
-#include "trainer/metrics_report.h"
 #include "trainer/report.h"
 #include "trainer/resume.h"
 #include "trainer/run_checkpoints.h"
+#include "trainer/run_examples.h"
+#include "trainer/run_log.h"
+#include "trainer/run_page.h"
+#include "trainer/schedule.h"
 #include "trainer/session.h"
 #include "trainer/signals.h"
 #include "trainer/train_step.h"
@@ -28,6 +31,16 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::int64_t count_of(const std::vector<Batch>& batches) {
+  std::int64_t count = 0;
+  for (const Batch& batch : batches) count += batch.size;
+  return count;
+}
+
 std::string format(const char* pattern, double a, double b = 0.0) {
   char text[96];
   std::snprintf(text, sizeof text, pattern, a, b);
@@ -37,7 +50,9 @@ std::string format(const char* pattern, double a, double b = 0.0) {
 // The session with the weights that training starts from.
 Session open_initialised(const RunConfig& config, bool resumes) {
   Session session = open_session(config);
-  if (!config.train.init.empty() && !resumes) load_weights(session, config.train.init);
+  if (!config.train.init.empty() && !resumes) {
+    load_weights(session, config.train.init, config.train.init_except);
+  }
   return session;
 }
 
@@ -70,24 +85,31 @@ class Run {
         folder_(config.run.dir, start),
         checkpoints_(folder_.path(), config.run, to_toml(config)),
         progress_(quiet),
-        step_(session_, config.train) {
+        step_(session_, config),
+        schedule_(config, steps_in_epoch(), config.train.epochs),
+        log_(config_, folder_) {
     resumes_ ? restore() : begin(start);
     session_.source->set_standardisation(state_.standardisation);
-    step_.set_pos_weight(class_weights(session_, state_.pos_weight));
+    step_.set_loss(make_loss(session_, config, state_.pos_weight));
     write_file(folder_.path() / "config.toml", to_toml(config));
   }
 
   FitResult train() {
     if (!resumes_) announce();
     if (!resumes_ && config_.train.on_nan == "rollback") save();
-    while (state_.epoch < config_.train.epochs) {
+    while (!is_trained(config_, state_)) {
       try {
         train_epoch();
         finish_epoch();
       } catch (const LossFault& fault) {
+        averaged_.reset();
         if (config_.train.on_nan != "rollback") throw;
         roll_back(fault);
       }
+    }
+    if (state_.epoch < config_.train.epochs) {
+      progress_.finish("no better epoch since epoch " + std::to_string(state_.best.epoch) +
+                       ": training ends early");
     }
     return test();
   }
@@ -100,6 +122,7 @@ class Run {
       progress_.finish("no checkpoint in " + config_.run.dir + " yet: the run begins anew");
       folder_.cut_log(0);
     }
+    log_.begin();
     state_.data = data_fingerprint(*session_.dataset);
     state_.train_examples = static_cast<std::int64_t>(training_.examples.size());
     if (config_.data.standardize == "lead" && config_.reads("signal")) {
@@ -139,9 +162,9 @@ class Run {
   // Weights, optimizer, state and log as they were at a checkpoint.
   void load(const fs::path& checkpoint) {
     state_ = load_checkpoint(checkpoint, *session_.model, step_.optimizer(), session_.backend);
-    step_.set_lr_factor(state_.faults.lr_factor);
+    schedule_.set_progress(state_.schedule);
     folder_.cut_log(state_.log_bytes);
-    curves_ = read_curves(folder_.path() / "metrics.jsonl");
+    log_.go_on(state_.step);
     unsaved_ = false;
   }
 
@@ -162,20 +185,20 @@ class Run {
                        " records have no note: zero vectors stand for them");
     }
     for (const std::string& remark : training_.remarks) progress_.finish(remark);
-    folder_.log({{"event", "start"},
-                 {"model", config_.model.name},
-                 {"inputs", config_.data.inputs},
-                 {"parameters", session_.model->parameter_count()},
-                 {"device", session_.backend->name()},
-                 {"train_records", training_.examples.size()},
-                 {"train_copies", training_.examples.size() - training_.originals.size()},
-                 {"augmentation", augmentation},
-                 {"balancing", training_.remarks},
-                 {"pos_weight", state_.pos_weight},
-                 {"valid_records", valid_.size()},
-                 {"test_records", test_.size()},
-                 {"dropped_records", session_.source->dropped()},
-                 {"records_without_note", notes != nullptr ? notes->missing() : 0}});
+    log_.event({{"event", "start"},
+                {"model", config_.model.name},
+                {"inputs", config_.data.inputs},
+                {"parameters", session_.model->parameter_count()},
+                {"device", session_.backend->name()},
+                {"train_records", training_.examples.size()},
+                {"train_copies", training_.examples.size() - training_.originals.size()},
+                {"augmentation", augmentation},
+                {"balancing", training_.remarks},
+                {"pos_weight", state_.pos_weight},
+                {"valid_records", valid_.size()},
+                {"test_records", test_.size()},
+                {"dropped_records", session_.source->dropped()},
+                {"records_without_note", notes != nullptr ? notes->missing() : 0}});
   }
 
   // -- An epoch.
@@ -191,6 +214,11 @@ class Run {
     return order;
   }
 
+  std::int64_t steps_in_epoch() const {
+    const std::int64_t a_step = config_.train.batch_size * config_.train.accumulate;
+    return (static_cast<std::int64_t>(training_.examples.size()) + a_step - 1) / a_step;
+  }
+
   void train_epoch() {
     session_.model->train();
     progress_.begin("epoch " + std::to_string(epoch()) + "/" + std::to_string(config_.train.epochs),
@@ -199,13 +227,16 @@ class Run {
     BatchLoader loader(*session_.source, rest_of_epoch(), config_.train.batch_size,
                        training_.augmentation);
     Clock::time_point begun = Clock::now();
-    for (Batch batch; loader.next(batch);) {
+    for (std::vector<Batch> batches; next_batches(loader, batches);) {
+      state_.progress.waited += seconds_since(begun);
       heed_signals();
-      const double loss = step_(batch, epoch());
-      state_.progress.position += batch.size;
+      step_.set_rate(rate());
+      const double loss = step_(batches, epoch());
+      const std::int64_t examples = count_of(batches);
+      state_.progress.position += examples;
       unsaved_ = true;
-      std::isfinite(loss) ? take_step(batch, loss) : refuse_step(batch, loss);
-      const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+      std::isfinite(loss) ? take_step(examples, loss) : refuse_step(batches, loss);
+      const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
       state_.seconds += seconds;
       if (std::isfinite(loss) && checkpoints_.due(state_.step)) save();
@@ -213,23 +244,41 @@ class Run {
     }
   }
 
-  void take_step(const Batch& batch, double loss) {
-    ++state_.step;
-    state_.faults.skipped_in_row = 0;
-    state_.progress.loss_sum += loss * static_cast<double>(batch.size);
-    state_.progress.trained += batch.size;
-    progress_.update(state_.progress.position, format("loss %.4f", loss));
-    if (state_.step % config_.run.log_every != 0) return;
-    curves_.train_step.push_back(static_cast<double>(state_.step));
-    curves_.train_loss.push_back(loss);
-    folder_.log({{"event", "step"}, {"step", state_.step}, {"epoch", epoch()}, {"loss", loss}});
+  // The batches of the next step; false at the end of the epoch.
+  bool next_batches(BatchLoader& loader, std::vector<Batch>& batches) const {
+    batches.clear();
+    Batch batch;
+    while (static_cast<std::int64_t>(batches.size()) < config_.train.accumulate &&
+           loader.next(batch)) {
+      batches.push_back(std::move(batch));
+    }
+    return !batches.empty();
   }
 
-  void refuse_step(const Batch& batch, double loss) {
+  // Of the next step.
+  Schedule::Point rate() const {
+    Schedule::Point point = schedule_.at(state_.step + 1);
+    point.lr *= state_.faults.lr_factor;
+    return point;
+  }
+
+  void take_step(std::int64_t examples, double loss) {
+    const double lr = rate().lr;
+    ++state_.step;
+    state_.faults.skipped_in_row = 0;
+    state_.progress.loss_sum += loss * static_cast<double>(examples);
+    state_.progress.trained += examples;
+    progress_.update(state_.progress.position, format("loss %.4f  lr %.2g", loss, lr));
+    if (state_.step % config_.run.log_every == 0) log_.step({state_.step, epoch(), loss, lr});
+  }
+
+  void refuse_step(const std::vector<Batch>& batches, double loss) {
     std::vector<std::int32_t> ecg_ids;
-    for (std::int32_t key : batch.records.to_vector<std::int32_t>()) {
-      const auto record = static_cast<std::size_t>(key % session_.dataset->records());
-      ecg_ids.push_back(session_.dataset->ecg_id()[record]);
+    for (const Batch& batch : batches) {
+      for (std::int32_t key : batch.records.to_vector<std::int32_t>()) {
+        const auto record = static_cast<std::size_t>(key % session_.dataset->records());
+        ecg_ids.push_back(session_.dataset->ecg_id()[record]);
+      }
     }
     if (config_.train.on_nan != "skip") {
       throw LossFault("loss", loss, state_.step + 1, epoch(), std::move(ecg_ids));
@@ -241,15 +290,16 @@ class Run {
     }
     progress_.finish("a batch is skipped: its loss became " + name_of_loss(loss) + " at step " +
                      std::to_string(state_.step + 1));
-    folder_.log({{"event", "skip"},
-                 {"step", state_.step + 1},
-                 {"epoch", epoch()},
-                 {"loss", name_of_loss(loss)},
-                 {"ecg_ids", ecg_ids}});
+    log_.event({{"event", "skip"},
+                {"step", state_.step + 1},
+                {"epoch", epoch()},
+                {"loss", name_of_loss(loss)},
+                {"ecg_ids", ecg_ids}});
   }
 
   // Validates, decides whether this is the best epoch, logs and saves.
   void finish_epoch() {
+    averaged_.emplace(step_.optimizer());
     const Outcome outcome = evaluate_on(valid_, "validation");
     if (!std::isfinite(outcome.loss)) {
       throw LossFault("validation loss", outcome.loss, state_.step, epoch(), {});
@@ -264,47 +314,46 @@ class Run {
     const double score = by_loss ? -outcome.loss : metrics.macro_auroc.value_or(-1.0);
     const bool best = score > state_.best.score;
     if (best) state_.best = {state_.epoch, score};
+    schedule_.observe(score);
+    state_.schedule = schedule_.progress();
     report_epoch(done, best);
     unsaved_ = true;
     if (best) {
       state_.log_bytes = folder_.sync_log();
       checkpoints_.save_best(*session_.model, step_.optimizer(), state_);
     }
+    averaged_.reset();
     save();
   }
 
   void report_epoch(const TrainingState::Progress& done, bool best) {
-    curves_.validation_step.push_back(static_cast<double>(state_.step));
-    curves_.validation_loss.push_back(state_.valid_loss);
-    curves_.validation_auroc.push_back(state_.valid_auroc);
-    const double train_loss = done.loss_sum / static_cast<double>(done.trained);
-    const double rate = static_cast<double>(done.position) / done.seconds;
-    const bool has_auroc = !std::isnan(state_.valid_auroc);
-    folder_.log({{"event", "epoch"},
-                 {"epoch", state_.epoch},
-                 {"step", state_.step},
-                 {"train_loss", train_loss},
-                 {"valid_loss", state_.valid_loss},
-                 {"valid_macro_auroc", has_auroc ? json(state_.valid_auroc) : json()},
-                 {"records_per_second", rate},
-                 {"best", best}});
-    progress_.finish("epoch " + std::to_string(state_.epoch) + "/" +
-                     std::to_string(config_.train.epochs) +
-                     format("  train loss %.4f  valid loss %.4f", train_loss, state_.valid_loss) +
-                     format("  valid AUROC %.4f  %.0f records/s", state_.valid_auroc, rate) +
-                     (best ? "  best" : ""));
+    EpochReport report{.epoch = state_.epoch, .epochs = config_.train.epochs, .step = state_.step};
+    report.train_loss = done.loss_sum / static_cast<double>(done.trained);
+    report.valid_loss = state_.valid_loss;
+    report.valid_auroc = state_.valid_auroc;
+    report.records_per_second = static_cast<double>(done.position) / done.seconds;
+    report.data_wait = done.waited / done.seconds;
+    ++epochs_here_;
+    report.seconds_left = seconds_since(begun_) / static_cast<double>(epochs_here_) *
+                          static_cast<double>(config_.train.epochs - state_.epoch);
+    report.best = best;
+    progress_.finish(log_.epoch(report));
   }
 
   Outcome evaluate_on(const std::vector<std::int32_t>& examples, const char* title) {
-    return run_model(session_, examples, config_.train.batch_size, step_.pos_weight(), progress_,
-                     title, [this] { heed_signals(); });
+    return run_model(session_, examples, config_.train.batch_size, step_.loss(), progress_, title,
+                     [this] { heed_signals(); });
   }
 
   // -- Checkpoints and interruptions.
 
   void save() {
+    // A run goes on from its own weights, also where a signal asks for them in a validation.
+    const bool averaged = averaged_.has_value();
+    averaged_.reset();
     state_.log_bytes = folder_.sync_log();
     checkpoints_.save_last(*session_.model, step_.optimizer(), state_);
+    if (averaged) averaged_.emplace(step_.optimizer());
     unsaved_ = false;
   }
 
@@ -336,18 +385,17 @@ class Run {
     load(checkpoints_.last());
     ++state_.faults.rollbacks;
     state_.faults.lr_factor /= 2.0;
-    step_.set_lr_factor(state_.faults.lr_factor);
     const std::string lr = shortest_number(config_.train.lr * state_.faults.lr_factor);
     progress_.finish("the loss became " + name_of_loss(fault.value()) + " at step " +
                      std::to_string(fault.step()) + ": back to step " +
                      std::to_string(state_.step) + ", with a learning rate of " + lr);
-    folder_.log({{"event", "rollback"},
-                 {"step", fault.step()},
-                 {"epoch", fault.epoch()},
-                 {"loss", name_of_loss(fault.value())},
-                 {"ecg_ids", fault.ecg_ids()},
-                 {"to_step", state_.step},
-                 {"lr", config_.train.lr * state_.faults.lr_factor}});
+    log_.event({{"event", "rollback"},
+                {"step", fault.step()},
+                {"epoch", fault.epoch()},
+                {"loss", name_of_loss(fault.value())},
+                {"ecg_ids", fault.ecg_ids()},
+                {"to_step", state_.step},
+                {"lr", config_.train.lr * state_.faults.lr_factor}});
     save();  // or the next way back would forget this one
   }
 
@@ -355,24 +403,32 @@ class Run {
 
   FitResult test() {
     const std::int64_t best_epoch = state_.best.epoch;
-    if (best_epoch != state_.epoch) {
+    if (best_epoch != state_.epoch || config_.train.ema > 0.0) {
       load_model(checkpoints_.best(), *session_.model, session_.backend);
     }
     const Outcome outcome = evaluate_on(test_, "test");
     const Metrics metrics = evaluate_with_intervals(outcome.predictions(session_.task));
     write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch);
-    if (config_.run.plots) {
-      for (const std::string& problem :
-           draw_pictures(folder_.path(), config_, session_, outcome, metrics, curves_)) {
-        progress_.finish(problem);
-      }
-    }
-    json event = to_json(metrics);
-    event["event"] = "test";
-    event["epoch"] = best_epoch;
-    event["loss"] = outcome.loss;
-    folder_.log(event);
+    RunPage page{.config = config_,
+                 .metrics = metrics,
+                 .epoch = best_epoch,
+                 .parameters = session_.model->parameter_count(),
+                 .seconds = state_.seconds,
+                 .facts = describe_environment(*session_.backend)};
+    if (config_.run.plots) draw(page, outcome);
+    write_run_page(folder_.path(), page);
+    log_.test(metrics, outcome.loss, best_epoch, state_.step);
     return {metrics, best_epoch};
+  }
+
+  // A run does not fail for its pictures.
+  void draw(RunPage& page, const Outcome& outcome) {
+    page.remarks =
+        draw_pictures(folder_.path(), config_, session_, outcome, page.metrics, log_.curves());
+    if (page.remarks.empty()) {
+      page.examples = draw_examples(folder_.path(), session_, test_, outcome);
+    }
+    for (const std::string& problem : page.remarks) progress_.finish(problem);
   }
 
   RunConfig config_;
@@ -386,8 +442,12 @@ class Run {
   Progress progress_;
   TrainStep step_;
   TrainingState state_;
-  TrainingCurves curves_;
-  bool unsaved_ = true;  // something happened since the last checkpoint
+  Schedule schedule_;
+  RunLog log_;
+  std::optional<AveragedWeights> averaged_;  // while an epoch is validated
+  Clock::time_point begun_ = Clock::now();
+  std::int64_t epochs_here_ = 0;  // finished by this process
+  bool unsaved_ = true;           // something happened since the last checkpoint
 };
 
 }  // namespace

@@ -35,6 +35,13 @@ void check_config(const RunConfig& config) {
   refuse(!config.data.undersample.empty(), "data.undersample");
   refuse(!config.train.init.empty(), "train.init");
   refuse(config.train.pos_weight != defaults.train.pos_weight, "train.pos_weight");
+  refuse(!(config.loss == defaults.loss), "the section loss: it has its own");
+  refuse(!(config.schedule == defaults.schedule), "the section schedule");
+  refuse(config.train.accumulate != 1, "train.accumulate");
+  refuse(config.train.ema != 0.0, "train.ema");
+  refuse(config.train.decay != defaults.train.decay, "train.decay");
+  refuse(!config.train.freeze.empty(), "train.freeze");
+  refuse(config.train.early_stopping != 0, "train.early_stopping");
   refuse(config.train.on_nan != defaults.train.on_nan, "train.on_nan");
   refuse(config.run.checkpoint_steps != 0, "run.checkpoint_steps");
   refuse(config.run.checkpoint_minutes != 0.0, "run.checkpoint_minutes");

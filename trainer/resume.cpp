@@ -44,7 +44,9 @@ const std::vector<std::string>& changeable_keys() {
                                              "data.path",
                                              "train.epochs",
                                              "train.on_nan",
+                                             "train.early_stopping",
                                              "run.plots",
+                                             "run.tensorboard",
                                              "run.log_every",
                                              "run.checkpoint_steps",
                                              "run.checkpoint_minutes",
@@ -71,6 +73,12 @@ std::vector<std::string> config_changes(const std::filesystem::path& kept, const
   return changes;
 }
 
+bool is_trained(const RunConfig& config, const TrainingState& state) {
+  const std::int64_t patience = config.train.early_stopping;
+  return state.epoch >= config.train.epochs || (patience > 0 && state.progress.position == 0 &&
+                                                state.epoch - state.best.epoch >= patience);
+}
+
 bool is_finished(const RunConfig& config, const std::filesystem::path& checkpoint) {
   const TrainingState state = read_training_state(checkpoint);
   const bool begun = state.progress.position > 0;
@@ -79,7 +87,7 @@ bool is_finished(const RunConfig& config, const std::filesystem::path& checkpoin
                      std::to_string(state.epoch + (begun ? 1 : 0)) +
                      " already, more than train.epochs = " + std::to_string(config.train.epochs));
   }
-  return state.epoch == config.train.epochs &&
+  return is_trained(config, state) &&
          has_test_event(std::filesystem::path(config.run.dir) / "metrics.jsonl", state.log_bytes);
 }
 

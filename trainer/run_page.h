@@ -20,8 +20,8 @@ struct RunPage {
   std::int64_t parameters = 0;
   double seconds = 0.0;              // of training
   Facts facts;                       // environment.h
-  std::vector<std::string> remarks;  // such as why pictures are missing
-  std::vector<RunExample> examples;
+  std::vector<std::string> remarks{};  // such as why pictures are missing
+  std::vector<RunExample> examples{};
 };
 
 // Writes RUN/run.html from the page and the pictures that lie in RUN (report.h), which it carries

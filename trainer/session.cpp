@@ -92,8 +92,27 @@ Session open_session(const RunConfig& config) {
   return session;
 }
 
-void load_weights(const Session& session, const std::filesystem::path& path) {
-  load_state_dict(*session.model, read_weights(path, session.backend), find_weights(path).string());
+void load_weights(const Session& session, const std::filesystem::path& path,
+                  const std::vector<std::string>& except) {
+  StateDict state = read_weights(path, session.backend);
+  const StateDict own = state_dict(*session.model);
+  for (const std::string& pattern : except) {
+    std::vector<std::string> names;
+    for (const StateEntry& entry : own) names.push_back(entry.name);
+    if (std::none_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return matches(pattern, name); })) {
+      throw InputError("train.init_except: no tensor of the model is called " + quote(pattern) +
+                       suggestion(pattern, names));
+    }
+  }
+  // What stays is handed over as it is, so that everything else must still fit.
+  const auto stays = [&](const StateEntry& entry) {
+    return std::any_of(except.begin(), except.end(),
+                       [&](const std::string& pattern) { return matches(pattern, entry.name); });
+  };
+  std::erase_if(state, stays);
+  std::copy_if(own.begin(), own.end(), std::back_inserter(state), stays);
+  load_state_dict(*session.model, state, find_weights(path).string());
 }
 
 std::vector<std::int32_t> examples_of(const Session& session,
@@ -124,6 +143,7 @@ OptimizerOptions optimizer_spec(const RunConfig::Train& train) {
   spec.lr = train.lr;
   spec.weight_decay = train.weight_decay;
   spec.momentum = train.momentum;
+  spec.ema_decay = train.ema;
   return spec;
 }
 
@@ -132,14 +152,32 @@ Predictions Outcome::predictions(const LabelTask& task) const {
           scores};
 }
 
-Tensor class_weights(const Session& session, const std::vector<float>& weights) {
-  if (weights.empty()) return {};
-  return Tensor::from_host<float>(session.backend, {session.source->classes()}, DType::f32,
-                                  weights);
+Tensor Loss::operator()(const Tensor& logits, const Tensor& targets) const {
+  return bce_with_logits(logits, targets, pos_weight, spec);
+}
+
+Loss make_loss(const Session& session, const RunConfig& config,
+               const std::vector<float>& pos_weight) {
+  Loss loss;
+  loss.spec.smoothing = config.loss.smoothing;
+  if (config.loss.name == "focal") {
+    loss.spec.gamma_positive = loss.spec.gamma_negative = config.loss.gamma;
+    loss.spec.positive = config.loss.alpha;
+    loss.spec.negative = 1.0 - config.loss.alpha;
+  } else if (config.loss.name == "asymmetric") {
+    loss.spec.gamma_positive = config.loss.gamma_positive;
+    loss.spec.gamma_negative = config.loss.gamma_negative;
+    loss.spec.margin = config.loss.margin;
+  }
+  if (!pos_weight.empty()) {
+    loss.pos_weight = Tensor::from_host<float>(session.backend, {session.source->classes()},
+                                               DType::f32, pos_weight);
+  }
+  return loss;
 }
 
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
-                  std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
+                  std::int64_t batch_size, const Loss& loss, Progress& progress,
                   const std::string& title, const std::function<void()>& between_batches) {
   const NoGradScope no_grad;
   session.model->eval();
@@ -151,8 +189,7 @@ Outcome run_model(const Session& session, std::span<const std::int32_t> examples
   for (Batch batch; loader.next(batch);) {
     if (between_batches) between_batches();
     const Tensor logits = session.model->forward({batch.signal, batch.notes});
-    const double loss = bce_with_logits(logits, batch.targets, pos_weight).item();
-    weighted += loss * static_cast<double>(batch.size);
+    weighted += loss(logits, batch.targets).item() * static_cast<double>(batch.size);
     const std::vector<double> scores = sigmoid(logits).to_vector<double>();
     const std::vector<double> targets = batch.targets.to_vector<double>();
     outcome.scores.insert(outcome.scores.end(), scores.begin(), scores.end());

@@ -35,9 +35,12 @@ Session open_data(const RunConfig& config);
 // InputError where config, data set and model do not fit together, naming key and file.
 Session open_session(const RunConfig& config);
 
-// Fills the model from a .pt or .safetensors file or a checkpoint's folder. Throws InputError, and
-// changes nothing, where that is broken or its tensors do not fit the model.
-void load_weights(const Session& session, const std::filesystem::path& path);
+// Fills the model from a .pt or .safetensors file or a checkpoint's folder, but for the tensors
+// whose names match one of the patterns `except`: those stay as they are. Throws InputError, and
+// changes nothing, where that is broken, its tensors do not fit the model, or a pattern matches
+// none.
+void load_weights(const Session& session, const std::filesystem::path& path,
+                  const std::vector<std::string>& except = {});
 
 // The examples of some folds; throws InputError, naming `key`, where there are none.
 std::vector<std::int32_t> examples_of(const Session& session,
@@ -47,25 +50,33 @@ std::vector<std::int32_t> examples_of(const Session& session,
 // The column of a class; throws InputError, naming `key`, where the task has none of that name.
 std::int64_t class_named(const LabelTask& task, const std::string& name, const std::string& key);
 
-// train.optimizer with the config's figures.
+// train.optimizer with the config's figures, average included.
 OptimizerOptions optimizer_spec(const RunConfig::Train& train);
 
 // Sigmoid outputs and labels of some examples, in their order.
 struct Outcome {
   std::vector<double> targets;  // [records, classes]
   std::vector<double> scores;
-  double loss = 0.0;  // mean binary cross-entropy
+  double loss = 0.0;  // mean over the examples
 
   Predictions predictions(const LabelTask& task) const;
 };
 
-// The weights of a class's positives in the loss, on the device; undefined where there are none.
-Tensor class_weights(const Session& session, const std::vector<float>& weights);
+// What is minimised, and reported for the validation and test folds.
+struct Loss {
+  BceSpec spec;
+  Tensor pos_weight;  // [classes], on the device; may be undefined
 
-// Puts the model into evaluation mode. pos_weight as in training, may be undefined. between_batches
-// is called before each batch; what it throws comes out.
+  Tensor operator()(const Tensor& logits, const Tensor& targets) const;
+};
+// The section loss, and weights of the classes' positives (empty: none).
+Loss make_loss(const Session& session, const RunConfig& config,
+               const std::vector<float>& pos_weight);
+
+// Puts the model into evaluation mode. between_batches is called before each batch; what it throws
+// comes out.
 Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
-                  std::int64_t batch_size, const Tensor& pos_weight, Progress& progress,
+                  std::int64_t batch_size, const Loss& loss, Progress& progress,
                   const std::string& title, const std::function<void()>& between_batches = {});
 
 }  // namespace cardiograd

@@ -7,19 +7,23 @@
 
 namespace cardiograd {
 
-TrainStep::TrainStep(const Session& session, const RunConfig::Train& train)
+TrainStep::TrainStep(const Session& session, const RunConfig& config)
     : session_(session),
-      train_(train),
-      parameters_(*session.model),
-      optimizer_(optimizer_spec(train), parameters_) {
-  if (train.on_nan != "skip") return;
+      train_(config.train),
+      parameters_(*session.model,
+                  {.decay_groups = train_.decay == "weights", .frozen = train_.freeze}),
+      optimizer_(optimizer_spec(train_), parameters_) {
+  if (train_.on_nan != "skip") return;
   for (const NamedTensor& buffer : session.model->buffers()) {
     buffers_.push_back(buffer.tensor);
     kept_.push_back(Tensor::full(session.backend, buffer.tensor.dims(), buffer.tensor.dtype(), 0));
   }
 }
 
-void TrainStep::set_lr_factor(double factor) { optimizer_.spec().lr = train_.lr * factor; }
+void TrainStep::set_rate(const Schedule::Point& rate) {
+  optimizer_.set_learning_rate(rate.lr);
+  if (rate.momentum) optimizer_.set_momentum(*rate.momentum);
+}
 
 void TrainStep::keep_buffers() {
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
@@ -33,21 +37,29 @@ void TrainStep::restore_buffers() {
   }
 }
 
-double TrainStep::operator()(const Batch& batch, std::int64_t epoch) {
-  const RandomScope random(static_cast<std::uint64_t>(train_.seed),
-                           static_cast<std::uint32_t>(epoch), batch.records);
+double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
-  const Tensor logits = session_.model->forward({batch.signal, batch.notes});
-  const Tensor loss = bce_with_logits(logits, batch.targets, pos_weight_);
-  loss.backward();
-  const double value = loss.item();
-  if (std::isfinite(value)) {
+  std::int64_t examples = 0;
+  for (const Batch& batch : batches) examples += batch.size;
+  double mean = 0.0;
+  for (const Batch& batch : batches) {
+    const RandomScope random(static_cast<std::uint64_t>(train_.seed),
+                             static_cast<std::uint32_t>(epoch), batch.records);
+    const Tensor logits = session_.model->forward({batch.signal, batch.notes});
+    Tensor loss = loss_(logits, batch.targets);
+    if (batches.size() > 1) {
+      loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
+    }
+    parameters_.backward(loss, &batch == &batches.back());
+    mean += loss.item();
+  }
+  if (std::isfinite(mean)) {
     optimizer_.step(train_.clip_norm);
   } else {
     restore_buffers();
   }
-  return value;
+  return mean;
 }
 
 }  // namespace cardiograd

@@ -2,29 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "nn/flat_parameters.h"
 #include "nn/optimizer.h"
 #include "trainer/config.h"
+#include "trainer/schedule.h"
 #include "trainer/session.h"
 
 namespace cardiograd {
 
 class TrainStep {
  public:
-  // Moves the model's parameters into one buffer. The session must outlive it.
-  TrainStep(const Session& session, const RunConfig::Train& train);
+  // Moves the model's parameters into one buffer. The session must outlive it. Throws InputError
+  // where train.freeze does not fit the model.
+  TrainStep(const Session& session, const RunConfig& config);
 
-  // Weights of the classes' positives in the loss; undefined: 1.
-  void set_pos_weight(const Tensor& pos_weight) { pos_weight_ = pos_weight; }
-  const Tensor& pos_weight() const { return pos_weight_; }
-  // Multiplies the configured learning rate.
-  void set_lr_factor(double factor);
+  // Learning rate and momentum of the next step.
+  void set_rate(const Schedule::Point& rate);
+  void set_loss(Loss loss) { loss_ = std::move(loss); }
+  const Loss& loss() const { return loss_; }
 
-  // The mean loss of the batch. Where it is not finite the optimizer does not step; and with
-  // train.on_nan = "skip" nothing of the batch stays, running statistics included.
-  double operator()(const Batch& batch, std::int64_t epoch);
+  // The mean loss of the batches' examples, whose gradients make one step together
+  // (train.accumulate). Where it is not finite the optimizer does not step; and with train.on_nan =
+  // "skip" nothing of the batches stays, running statistics included.
+  double operator()(std::span<const Batch> batches, std::int64_t epoch);
 
   Optimizer& optimizer() { return optimizer_; }
   const Optimizer& optimizer() const { return optimizer_; }
@@ -37,8 +40,8 @@ class TrainStep {
   RunConfig::Train train_;
   FlatParameters parameters_;
   Optimizer optimizer_;
-  Tensor pos_weight_;
-  std::vector<Tensor> buffers_, kept_;  // the model's, and what they were before the batch
+  Loss loss_;
+  std::vector<Tensor> buffers_, kept_;  // the model's, and what they were before the batches
 };
 
 }  // namespace cardiograd

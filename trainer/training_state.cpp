@@ -121,10 +121,16 @@ void resume_fields(Archive& archive, State& state) {
     inner("trained", state.progress.trained);
     inner("loss_sum", state.progress.loss_sum);
     inner("seconds", state.progress.seconds);
+    inner("waited", state.progress.waited);
   });
   archive.section("best", [&](Archive& inner) {
     inner("epoch", state.best.epoch);
     inner("score", state.best.score);
+  });
+  archive.section("schedule", [&](Archive& inner) {
+    inner("best", state.schedule.best);
+    inner("bad_epochs", state.schedule.bad_epochs);
+    inner("reductions", state.schedule.reductions);
   });
   archive.section("faults", [&](Archive& inner) {
     inner("skipped", state.faults.skipped);

@@ -12,6 +12,7 @@
 #include "data/batches.h"
 #include "data/denoise.h"
 #include "models/classifier.h"
+#include "trainer/schedule.h"
 
 namespace cardiograd {
 
@@ -44,11 +45,13 @@ struct TrainingState {
     std::int64_t trained = 0;   // examples behind loss_sum
     double loss_sum = 0.0;      // of the examples' losses
     double seconds = 0.0;       // spent training
+    double waited = 0.0;        // of them, waiting for batches
   } progress;
   struct Best {
     std::int64_t epoch = 0;  // 0: none yet
     double score = -std::numeric_limits<double>::infinity();
   } best;
+  Schedule::Progress schedule;
   // What losses that were no number led to (train.on_nan).
   struct Faults {
     std::int64_t skipped = 0;         // batches, in the whole run

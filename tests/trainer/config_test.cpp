@@ -41,11 +41,14 @@ RunConfig unusual() {
   c.data = {"a \"b\"\\\n\té #", 500,  "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
             "notes/x.npy",      "HYP"};
   c.model = {"mmcnn_sum", 0.1 + 0.2, true, 2, 8, 96, 100, 5, 64, 2.5};
-  c.train = {7,   33,         "adamw",       1.0 / 3e7, 1e-300,     0.9,
-             1.5, "balanced", "valid_auroc", "skip",    4294967295, "a.pt"};
+  c.train = {7, 33,         "adamw",   1.0 / 3e7,        1e-300,     0.9,           1.5,
+             4, 0.9,        "weights", {"conv*", "a.b"}, "balanced", "valid_auroc", "skip",
+             5, 4294967295, "a.pt",    {"fc2.*"}};
+  c.loss = {"focal", 0.1, 1.5, 0.75, 0.5, 3.0, 0.2};
+  c.schedule = {"cosine", 1.5, 1e-6, 3, 0.5, 7};
   c.augment = {0.01, 0.3, 0.2, 0.1, 0.2, 0.4, 0.5, 1.5, 0.6,   0.7,
                0.8,  0.9, 60,  0.1, 2.5, 0.3, 1.5, 0.4, "HYP", true};
-  c.run = {"dir/with space", false, 10, 20, 2.5, 3};
+  c.run = {"dir/with space", false, false, 10, 20, 2.5, 3};
   c.device = "cuda:3";
   c.precision = "bf16";
   c.deterministic = true;
