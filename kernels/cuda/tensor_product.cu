@@ -3,13 +3,11 @@
 //
 // Bytes: a tile of 128 (64) x 64 results reads 192 (128) elements for each of the depth, most from
 // L2, and does 16384 (8192) FLOPs with them. Bound: shared memory's 128 bytes a clock, which feed
-// mma.sync at 43 FLOPs a byte (a warp's 64 x 32 results) and 32 (32 x 32): about two thirds and
-// one half of the tensor cores' peak; memory for shallow products. (wgmma reads its operands from
-// shared memory once for four warps and would lift the first bound; our layers, of at most a few
-// hundred channels, are bound by memory before that.) A product with few tiles and great depth is
+// mma.sync at 21 FLOPs a byte (a warp's 64 x 32 results) or 16 (32 x 32): two thirds or one half of
+// the tensor cores' peak; memory for shallow products. A product with few tiles and great depth is
 // cut along the depth into chunks that depend on the shape alone, summed in a fixed order
 // (partials.h).
-#include <limits>
+#include <type_traits>
 
 #include "kernels/checks.h"
 #include "kernels/cuda/partials.h"

@@ -37,50 +37,48 @@ struct TensorSource {
   int record_size = 0;
   int unit = 1;  // elements of an aligned access: 8, 4 or 1
 
+  // The place of a column within its row.
   CG_DEVICE int position(int column) const {
     return run >= columns ? column : column / run * run_jump + column % run;
   }
 };
 
-// A row that a thread copies packs of; from is its record, null beyond the last row.
+// A row that a thread copies packs of; record is -1 beyond the last row.
 struct TensorRow {
-  const BFloat16* from;
+  int record;
   int place;
 };
 
 CG_DEVICE TensorRow tensor_row(const TensorSource& source, int row) {
-  if (row >= source.rows) return {nullptr, 0};
+  if (row >= source.rows) return {-1, 0};
   const int record = source.steps == 1 ? row : row / source.steps;
   const int step = row - record * source.steps;
-  return {source.data + record * source.record_jump, source.first + step * source.row_jump};
+  return {record, source.first + step * source.row_jump};
 }
 
 CG_DEVICE int swizzled(int row, int pack) {
   return row * tensor_side + (pack ^ (row % 8)) * tensor_element;
 }
 
-// A pack that is not wholly there, or not aligned.
+// A pack that is not wholly there, or not aligned: four elements or one at a time.
 CG_DEVICE void copy_part(const TensorSource& source, const TensorRow& row, int column,
                          BFloat16* to) {
-  Pack<BFloat16, tensor_element> pack{};
-  for (int half = 0; half < tensor_element && row.from != nullptr; half += 4) {
-    const int place = row.place + source.position(column + half);
-    if (source.unit >= 4 && column + half + 4 <= source.columns && place >= 0 &&
+  store_pack(to, Pack<BFloat16, tensor_element>{});
+  if (row.record < 0) return;
+  const BFloat16* from = source.data + row.record * source.record_jump;
+  const int left = source.columns - column;
+  const int valid = left < tensor_element ? left : tensor_element;
+  for (int j = 0; j < valid;) {
+    const int place = row.place + source.position(column + j);
+    if (source.unit >= 4 && j % 4 == 0 && j + 4 <= valid && place >= 0 &&
         place + 4 <= source.record_size) {
-      const Pack<BFloat16, 4> four = load_pack<4>(row.from + place);
-      CG_UNROLL
-      for (int j = 0; j < 4; ++j) pack[half + j] = four[j];
+      store_pack(to + j, load_pack<4>(from + place));
+      j += 4;
       continue;
     }
-    CG_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      const int at = row.place + source.position(column + half + j);
-      if (column + half + j < source.columns && at >= 0 && at < source.record_size) {
-        pack[half + j] = row.from[at];
-      }
-    }
+    if (place >= 0 && place < source.record_size) to[j] = from[place];
+    ++j;
   }
-  store_pack(to, pack);
 }
 
 // This thread's packs of a block of 64 x 64 from `row0`, all at one column.
@@ -94,9 +92,10 @@ CG_DEVICE void copy_block(const TensorSource& source, const TensorRow (&rows)[pa
   CG_UNROLL
   for (int i = 0; i < passes; ++i) {
     const int place = rows[i].place + position;
-    if (whole && rows[i].from != nullptr && place >= 0 &&
+    if (whole && rows[i].record >= 0 && place >= 0 &&
         place + tensor_element <= source.record_size) {
-      copy_async_16(block + swizzled(first + i * rows_a_pass, pack), rows[i].from + place);
+      copy_async_16(block + swizzled(first + i * rows_a_pass, pack),
+                    source.data + rows[i].record * source.record_jump + place);
     } else {
       missed |= 1U << i;
     }
@@ -231,12 +230,14 @@ CG_DEVICE void tensor_tile(const TensorSource& a, const TensorSource& b, int row
     commit_async();
   };
   TensorSums<down / 32> sums{};
-  CG_UNROLL
-  for (int turn = 0; turn + 1 < tensor_stages; ++turn) load(turn);
-  for (int turn = 0; turn < turns; ++turn) {
-    wait_async<tensor_stages - 2>();
-    sync_block();  // this stage is there, and the one that is loaded next has been read
+  // Negative turns begin the pipeline: one place in the code loads, because that is much code.
+  for (int turn = 1 - tensor_stages; turn < turns; ++turn) {
+    if (turn >= 0) {
+      wait_async<tensor_stages - 2>();
+      sync_block();  // this stage is there, and the one that is loaded next has been read
+    }
     load(turn + tensor_stages - 1);
+    if (turn < 0) continue;
     const BFloat16* stage = shared + turn % tensor_stages * stage_elements;
     multiply_stage<a_along_depth, b_along_depth>(stage, stage + a_blocks * block_elements, sums);
   }
