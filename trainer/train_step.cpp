@@ -19,7 +19,7 @@ TrainStep::TrainStep(const Session& session, const RunConfig::Train& train)
   }
 }
 
-void TrainStep::set_lr_factor(double factor) { optimizer_.spec().lr = train_.lr * factor; }
+void TrainStep::set_lr_factor(double factor) { optimizer_.set_learning_rate(train_.lr * factor); }
 
 void TrainStep::keep_buffers() {
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
