@@ -166,6 +166,7 @@ ProgramResult run_program(const std::filesystem::path& program,
   err.write.close();
   failure.write.close();
 
+  if (options.started) options.started(child);
   ProgramResult result;
   const bool ended =
       exchange(in.write, out.read, err.read, options.input, options.timeout_seconds, result);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct ProgramOptions {
   std::map<std::string, std::string> environment;  // added to ours
   std::string input;                               // standard input
   double timeout_seconds = 600.0;                  // then it is killed (exit code 137)
+  std::function<void(int)> started;                // called with its process number
 };
 
 // `program`: a path; or a name, looked up in the build directory (trainer, cardiograd).

@@ -30,10 +30,11 @@ TEST(RunFolder, AnEmptyFolderIsTaken) {
 TEST(RunFolder, AFolderThatHoldsSomethingIsRefusedAndLeftAlone) {
   const TempFolder folder;
   folder.write("run/metrics.jsonl", "old\n");
-  EXPECT_EQ(error_of([&] { RunFolder(folder / "run"); }),
-            "run.dir " + (folder / "run").string() +
-                " exists already: choose another folder, or move the old run away, or go on with it "
-                "by --resume");
+  EXPECT_EQ(
+      error_of([&] { RunFolder(folder / "run"); }),
+      "run.dir " + (folder / "run").string() +
+          " exists already: choose another folder, or move the old run away, or go on with it "
+          "by --resume");
   EXPECT_EQ(read_file(folder / "run/metrics.jsonl"), "old\n");
 }
 
