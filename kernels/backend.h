@@ -367,8 +367,9 @@ class Backend {
   // step can be replayed with new values.
   virtual void optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) = 0;
 
-  // -- Data. y f32 (f64 on the reference) [N, Lo, C], Lo <= L: cropped, scaled and augmented in one
-  // pass (kernels/augment.h).
+  // -- Data. y f32 (or bf16 on cuda, f64 on the reference) [N, Lo, C'], Lo <= L, C' >= C: cropped,
+  // scaled and augmented in one pass (kernels/augment.h). Channels beyond the records' C leads are
+  // 0, so that 12 leads may become the 16 that tensor cores read in whole accesses.
   virtual void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) = 0;
 };
 

@@ -29,10 +29,10 @@ inline void check_augmentation(const AugmentSpec& spec) {
 inline void check_gather(const GatherSpec& spec, const GatherOperands& x, const View& y) {
   constexpr const char* operation = "gather_records";
   const Dims& records = x.records.dims;
-  CG_CHECK(records.rank() == 3 && y.dims.rank() == 3 && records[2] == y.dims[2] &&
-               y.dims[1] <= records[1],
+  CG_CHECK(records.rank() == 3 && y.dims.rank() == 3 && records[2] <= y.dims[2] &&
+               (records[2] > 0 || y.dims[2] == 0) && y.dims[1] <= records[1],
            misfit(operation, records, y.dims));
-  const std::int64_t leads = y.dims[2];
+  const std::int64_t leads = records[2];
   const std::int64_t count = y.dims[0];
   require_vector(operation, x.scale.dims, leads);
   require_vector(operation, x.shift.dims, leads);

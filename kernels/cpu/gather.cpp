@@ -79,6 +79,15 @@ class PlainGather {
   Scratch<float> pattern_;
 };
 
+// [rows, channels] of [rows, leads]: zeros behind the leads.
+void widen(const float* narrow, std::int64_t rows, std::int64_t leads, std::int64_t channels,
+           float* y) {
+  for (std::int64_t t = 0; t < rows; ++t) {
+    std::copy_n(narrow + t * leads, leads, y + t * channels);
+    std::fill_n(y + t * channels + leads, channels - leads, 0.0F);
+  }
+}
+
 }  // namespace
 
 void CpuBackend::gather_records(const GatherSpec& spec, const GatherOperands& x, View y) {
@@ -86,7 +95,8 @@ void CpuBackend::gather_records(const GatherSpec& spec, const GatherOperands& x,
   if (y.numel() == 0) return;
   const std::int64_t length = x.records.dims[1];
   const std::int64_t crop = y.dims[1];
-  const std::int64_t leads = y.dims[2];
+  const std::int64_t leads = x.records.dims[2];
+  const std::int64_t channels = y.dims[2];
   const std::int64_t width = crop * leads;
   const auto* samples = x.records.as<std::int16_t>();
   const auto* rows = x.rows.as<std::int32_t>();
@@ -98,18 +108,21 @@ void CpuBackend::gather_records(const GatherSpec& spec, const GatherOperands& x,
   const PlainGather plain(x, leads, *blocks_);
   // Records are cut into pieces where nothing is decided for a whole record.
   const std::int64_t piece =
-      augments ? width
-               : plain.period() * std::max<std::int64_t>(1, parallel_grain / plain.period());
+      augments || channels > leads
+          ? width
+          : plain.period() * std::max<std::int64_t>(1, parallel_grain / plain.period());
   const std::int64_t pieces = (width + piece - 1) / piece;
   parallel_rows(
       y.dims[0] * pieces, std::min(width, piece), [&](std::int64_t begin, std::int64_t end) {
         std::optional<RecordAugmenter> augmenter;
         if (augments) augmenter.emplace(spec, x, crop, *blocks_);
+        const Scratch<float> narrow(*blocks_, channels > leads ? width : 0);
         for (std::int64_t item = begin; item < end; ++item) {
           const std::int64_t n = item / pieces;
           const std::int64_t first = item % pieces * piece;
           const std::int16_t* record = samples + rows[n] * length * leads;
-          float* to = floats(y) + n * width + first;
+          float* whole = floats(y) + n * crop * channels;
+          float* to = channels > leads ? narrow.data() : whole + first;
           if (augmenter && keys[n] >= spec.augment.first_key) {
             RecordToAugment one{static_cast<std::uint32_t>(keys[n]), record};
             if (partners != nullptr) {
@@ -120,6 +133,7 @@ void CpuBackend::gather_records(const GatherSpec& spec, const GatherOperands& x,
           } else {
             plain.write(record + centre + first, missing, std::min(piece, width - first), to);
           }
+          if (channels > leads) widen(to, crop, leads, channels, whole);
         }
       });
 }

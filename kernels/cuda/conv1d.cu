@@ -1,12 +1,47 @@
-// 1-D convolution and its gradients: in tiles (conv1d_tile.h, conv1d_weight.h) without groups,
-// channel by channel (conv1d_grouped.h) with groups. The gradient to the bias is a column sum,
+// 1-D convolution and its gradients: without groups, in tiles in f32 (conv1d_tile.h,
+// conv1d_weight.h) and on tensor cores in bf16 (conv1d_tensor.h); channel by channel
+// (conv1d_grouped.h) with groups. The gradient to the bias is a column sum,
 // reduce.cu's. Their headers give bytes, operations and bounds.
 #include "kernels/cuda/conv1d_grouped.h"
+#include "kernels/cuda/conv1d_tensor.h"
 #include "kernels/cuda/conv1d_tile.h"
 #include "kernels/cuda/conv1d_weight.h"
 #include "kernels/cuda/cuda_backend_impl.h"
 
 namespace cardiograd {
+namespace cuda {
+namespace {
+
+// y (bias may be null), or x's gradient at the steps of one phase.
+template <bool backward, class T>
+void convolve(const Device& device, BlockCache& blocks, const Convolution<backward>& convolution,
+              const T* x, const T* weight, const T* bias, T* y) {
+  if (convolution.shape.spec.groups > 1) {
+    convolve_groups(device, convolution, x, weight, bias, y);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    tensor_convolve(device, blocks, convolution, x, weight, bias, y);
+  } else {
+    convolve_tiles(device, convolution, 1,
+                   Rows<T>(x, convolution.in_length(), convolution.in_channels()), weight,
+                   WriteRows<T>{bias, y, fours_fit(y, convolution.out_channels())});
+  }
+}
+
+template <class T>
+void weight_gradient(const Device& device, BlockCache& blocks, const Conv1dShape& shape, const T* x,
+                     const T* dy, T* dweight) {
+  if (shape.spec.groups > 1) {
+    grouped_weight_gradient(device, blocks, shape, x, dy, dweight);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    tensor_weight_gradient(device, blocks, shape, x, dy, dweight);
+  } else {
+    conv_weight_gradient(device, blocks, shape, Rows<T>(x, shape.length, shape.inputs),
+                         Rows<T>(dy, shape.output_length, shape.outputs), dweight);
+  }
+}
+
+}  // namespace
+}  // namespace cuda
 
 void CudaBackend::conv1d_forward(const Conv1dSpec& spec, ConstView x, ConstView weight,
                                  ConstView bias, View y) {
@@ -17,17 +52,8 @@ void CudaBackend::conv1d_forward(const Conv1dSpec& spec, ConstView x, ConstView 
     using T = decltype(element);
     const cuda::Convolution<false> convolution{shape,
                                                cuda::forward_walk(shape, shape.output_length)};
-    const T* offset = cuda::elements<T>(bias);
-    T* out = cuda::elements<T>(y);
-    if (spec.groups == 1) {
-      cuda::convolve_tiles(device_, convolution, 1,
-                           cuda::Rows<T>(cuda::elements<T>(x), shape.length, shape.inputs),
-                           cuda::elements<T>(weight),
-                           cuda::WriteRows<T>{offset, out, cuda::fours_fit(out, shape.outputs)});
-    } else {
-      cuda::convolve_groups(device_, convolution, cuda::elements<T>(x), cuda::elements<T>(weight),
-                            offset, out);
-    }
+    cuda::convolve(device_, blocks_, convolution, cuda::elements<T>(x), cuda::elements<T>(weight),
+                   cuda::elements<T>(bias), cuda::elements<T>(y));
   });
 }
 
@@ -37,18 +63,10 @@ void CudaBackend::conv1d_backward_data(const Conv1dSpec& spec, ConstView dy, Con
   if (dx.numel() == 0) return;
   cuda::dispatch_storage("conv1d", {dx, dy, weight}, [&](auto element) {
     using T = decltype(element);
-    const T* gradient = cuda::elements<T>(dy);
-    const T* factors = cuda::elements<T>(weight);
-    T* out = cuda::elements<T>(dx);
     cuda::for_each_phase(shape, [&](const cuda::Convolution<true>& convolution) {
-      if (spec.groups == 1) {
-        cuda::convolve_tiles(device_, convolution, 1,
-                             cuda::Rows<T>(gradient, shape.output_length, shape.outputs), factors,
-                             cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
-      } else {
-        cuda::convolve_groups(device_, convolution, gradient, factors,
-                              static_cast<const T*>(nullptr), out);
-      }
+      cuda::convolve(device_, blocks_, convolution, cuda::elements<T>(dy),
+                     cuda::elements<T>(weight), static_cast<const T*>(nullptr),
+                     cuda::elements<T>(dx));
     });
   });
 }
@@ -66,16 +84,8 @@ void CudaBackend::conv1d_backward_weight(const Conv1dSpec& spec, ConstView x, Co
   }
   cuda::dispatch_storage("conv1d", {dweight, x, dy}, [&](auto element) {
     using T = decltype(element);
-    const T* from = cuda::elements<T>(x);
-    const T* gradient = cuda::elements<T>(dy);
-    T* out = cuda::elements<T>(dweight);
-    if (spec.groups == 1) {
-      cuda::conv_weight_gradient(device_, blocks_, shape,
-                                 cuda::Rows<T>(from, shape.length, shape.inputs),
-                                 cuda::Rows<T>(gradient, shape.output_length, shape.outputs), out);
-    } else {
-      cuda::grouped_weight_gradient(device_, blocks_, shape, from, gradient, out);
-    }
+    cuda::weight_gradient(device_, blocks_, shape, cuda::elements<T>(x), cuda::elements<T>(dy),
+                          cuda::elements<T>(dweight));
   });
 }
 

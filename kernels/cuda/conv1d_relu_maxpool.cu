@@ -3,8 +3,11 @@
 // Without groups the forward pass is conv1d_tile.h's, whose tiles are pooled in shared memory: y is
 // `pool` times smaller than what it saves from memory, and winner adds a byte an element. The
 // gradients are conv1d_tile.h's and conv1d_weight.h's, reading dy through winner, so that the
-// full-length gradient is never stored either. With groups, all of it from its parts.
+// full-length gradient is never stored either. In bf16 the forward pass pools tensor_tile.h's tiles
+// in shared memory, and the full-length gradient is stored for the products on tensor cores. With
+// groups, all of it from its parts.
 #include "kernels/cuda/conv1d_grouped.h"
+#include "kernels/cuda/conv1d_tensor.h"
 #include "kernels/cuda/conv1d_tile.h"
 #include "kernels/cuda/conv1d_weight.h"
 #include "kernels/cuda/cuda_backend_impl.h"
@@ -103,7 +106,7 @@ void bias_gradient(const Device& device, BlockCache& blocks, const T* dy,
   sum_partials(device, partial.data(), chunks, channels, static_cast<const T*>(nullptr), 1, dbias);
 }
 
-// With groups: y and winner from the full-length convolution, which is in f32.
+// From its parts: y and winner from the full-length convolution, which is in f32.
 template <class T>
 CG_KERNEL(block_threads)
 void relu_pool_kernel(const float* __restrict__ full, std::int64_t length, int pool,
@@ -114,12 +117,13 @@ void relu_pool_kernel(const float* __restrict__ full, std::int64_t length, int p
     const std::int64_t step = i / channels % pooled * pool;
     const std::int64_t row = i / channels / pooled * length + step;
     std::uint8_t won = 0;
-    y[i] = from_float<T>(relu_pool(full + row * channels + i % channels, channels, pool, won));
+    y[i] =
+        from_float<T>(relu_pool(full + row * channels + i % channels, channels, pool, 0.0F, won));
     winner[i] = won;
   }
 }
 
-// With groups: the full-length gradient.
+// From its parts: the full-length gradient.
 template <class T>
 CG_KERNEL(block_threads)
 void unpool_kernel(UnpooledRows<T> rows, std::int64_t length, std::int64_t count,
@@ -134,8 +138,8 @@ void unpool_kernel(UnpooledRows<T> rows, std::int64_t length, std::int64_t count
 }
 
 template <class T>
-void forward_with_groups(const Device& device, BlockCache& blocks, const Conv1dShape& shape,
-                         const T* x, const T* weight, const WritePooled<T>& out) {
+void forward_in_parts(const Device& device, BlockCache& blocks, const Conv1dShape& shape,
+                      const T* x, const T* weight, const WritePooled<T>& out) {
   const Scratch<float> full(blocks, shape.records * shape.output_length * shape.outputs);
   convolve_groups(device, Convolution<false>{shape, forward_walk(shape, shape.output_length)}, x,
                   weight, out.bias, full.data());
@@ -143,6 +147,41 @@ void forward_with_groups(const Device& device, BlockCache& blocks, const Conv1dS
   launch<relu_pool_kernel<T>>(device.blocks_for(count), block_threads, 0, device.stream,
                               full.data(), shape.output_length, out.pool, shape.outputs, count,
                               out.y, out.winner);
+}
+
+template <class T>
+void fused_forward(const Device& device, BlockCache& blocks, const Conv1dShape& shape, const T* x,
+                   const T* weight, const WritePooled<T>& out) {
+  const Convolution<false> convolution{
+      shape, forward_walk(shape, shape.output_length / out.pool * out.pool)};
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (shape.spec.groups == 1 && out.pool <= tensor_pool_most) {
+      tensor_product(device, {tensor_patches(convolution, x), true},
+                     tensor_weights(convolution, weight), {out.bias, out.y, out.winner, out.pool});
+      return;
+    }
+  } else if (shape.spec.groups == 1) {
+    convolve_tiles(device, convolution, out.pool, Rows<T>(x, shape.length, shape.inputs), weight,
+                   out);
+    return;
+  }
+  forward_in_parts(device, blocks, shape, x, weight, out);
+}
+
+// Without groups, in f32: dx (null: not wanted) and dweight.
+void fused_backward(const Device& device, BlockCache& blocks, const Conv1dShape& shape,
+                    const UnpooledRows<float>& rows, const float* x, const float* weight, float* dx,
+                    float* dweight) {
+  if (dx != nullptr) {
+    for_each_phase(shape, [&](const Convolution<true>& convolution) {
+      convolve_tiles(device, convolution, 1, rows, weight,
+                     WriteRows<float>{nullptr, dx, fours_fit(dx, shape.inputs)});
+    });
+  }
+  if (shape.inputs * shape.outputs > 0) {
+    conv_weight_gradient(device, blocks, shape, Rows<float>(x, shape.length, shape.inputs), rows,
+                         dweight);
+  }
 }
 
 }  // namespace
@@ -157,18 +196,10 @@ void CudaBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64
   if (y.numel() == 0) return;
   cuda::dispatch_storage("conv1d_relu_maxpool", {y, x, weight, bias}, [&](auto element) {
     using T = decltype(element);
-    const T* from = cuda::elements<T>(x);
-    const T* factors = cuda::elements<T>(weight);
     const cuda::WritePooled<T> out{cuda::elements<T>(bias), cuda::elements<T>(y), winners,
                                    static_cast<int>(pool)};
-    if (spec.groups > 1) {
-      cuda::forward_with_groups(device_, blocks_, shape, from, factors, out);
-      return;
-    }
-    cuda::convolve_tiles(device_,
-                         cuda::Convolution<false>{
-                             shape, cuda::forward_walk(shape, shape.output_length / pool * pool)},
-                         pool, cuda::Rows<T>(from, shape.length, shape.inputs), factors, out);
+    cuda::fused_forward(device_, blocks_, shape, cuda::elements<T>(x), cuda::elements<T>(weight),
+                        out);
   });
 }
 
@@ -193,30 +224,23 @@ void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int6
       cuda::bias_gradient(device_, blocks_, rows.dy, winners, shape.records * pooled, shape.outputs,
                           cuda::elements<T>(dbias));
     }
-    if (spec.groups > 1) {
-      const std::int64_t count = shape.records * shape.output_length;
-      const Scratch<T> full(blocks_, count * shape.outputs);
-      cuda::launch<cuda::unpool_kernel<T>>(device_.blocks_for(count * ((shape.outputs + 3) / 4)),
-                                           cuda::block_threads, 0, device_.stream, rows,
-                                           shape.output_length, count, full.data());
-      const ConstView gradient{
-          full.data(), dy.dtype, {shape.records, shape.output_length, shape.outputs}};
-      if (dx.present()) conv1d_backward_data(spec, gradient, weight, dx);
-      conv1d_backward_weight(spec, x, gradient, dweight, {});
-      return;
+    if constexpr (std::is_same_v<T, float>) {
+      if (spec.groups == 1) {
+        cuda::fused_backward(
+            device_, blocks_, shape, rows, cuda::elements<T>(x), cuda::elements<T>(weight),
+            dx.present() && dx.numel() > 0 ? cuda::elements<T>(dx) : nullptr, cuda::elements<T>(dweight));
+        return;
+      }
     }
-    if (dx.present() && dx.numel() > 0) {
-      T* out = cuda::elements<T>(dx);
-      cuda::for_each_phase(shape, [&](const cuda::Convolution<true>& convolution) {
-        cuda::convolve_tiles(device_, convolution, 1, rows, cuda::elements<T>(weight),
-                             cuda::WriteRows<T>{nullptr, out, cuda::fours_fit(out, shape.inputs)});
-      });
-    }
-    if (dweight.numel() > 0) {
-      cuda::conv_weight_gradient(device_, blocks_, shape,
-                                 cuda::Rows<T>(cuda::elements<T>(x), shape.length, shape.inputs),
-                                 rows, cuda::elements<T>(dweight));
-    }
+    const std::int64_t count = shape.records * shape.output_length;
+    const Scratch<T> full(blocks_, count * shape.outputs);
+    cuda::launch<cuda::unpool_kernel<T>>(device_.blocks_for(count * ((shape.outputs + 3) / 4)),
+                                         cuda::block_threads, 0, device_.stream, rows,
+                                         shape.output_length, count, full.data());
+    const ConstView gradient{
+        full.data(), dy.dtype, {shape.records, shape.output_length, shape.outputs}};
+    if (dx.present()) conv1d_backward_data(spec, gradient, weight, dx);
+    conv1d_backward_weight(spec, x, gradient, dweight, {});
   });
 }
 

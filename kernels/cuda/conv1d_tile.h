@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/conv1d_walk.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/cuda/relu_pool.h"
 
 namespace cardiograd::cuda {
 
@@ -69,26 +70,6 @@ struct WritePooled {
   std::uint8_t* winner = nullptr;
   int pool = 1;
 };
-
-// The greatest of `count` values that lie `stride` apart, 0 where it is not positive; a NaN wins.
-// winner is its position, or Backend::conv_relu_pool_dead.
-CG_DEVICE float relu_pool(const float* values, std::int64_t stride, int count,
-                          std::uint8_t& winner) {
-  float best = values[0];
-  winner = 0;
-  for (int j = 1; j < count; ++j) {
-    const float value = values[j * stride];
-    if (value > best || (value != value && best == best)) {
-      best = value;
-      winner = static_cast<std::uint8_t>(j);
-    }
-  }
-  if (best <= 0.0F) {
-    best = 0.0F;
-    winner = Backend::conv_relu_pool_dead;
-  }
-  return best;
-}
 
 // Steps first + r unit of the source, 4 `fours` channels from `channel`, to shared memory; `slots`
 // threads a row, of which `fours` work.
@@ -230,7 +211,7 @@ CG_DEVICE void write_rows(const Convolution<backward>& convolution, const TilePl
     if (first + window >= pooled || channel >= count) continue;
     std::uint8_t winner = 0;
     const float best = relu_pool(shared + window * out.pool * pool_pitch<channels> + i % channels,
-                                 pool_pitch<channels>, out.pool, winner);
+                                 pool_pitch<channels>, out.pool, 0.0F, winner);
     const std::int64_t at = (place.record * pooled + first + window) * count + channel;
     out.y[at] = from_float<T>(best);
     out.winner[at] = winner;

@@ -32,6 +32,7 @@ struct Gather {
   std::int64_t length;
   std::int64_t crop;
   std::int64_t leads;
+  std::int64_t channels;  // of y, those beyond the leads are 0
   std::int64_t count;
   const std::int32_t* rows;
   const std::int32_t* keys;
@@ -240,8 +241,9 @@ CG_DEVICE std::int16_t sample_at(const Gather& g, const std::int16_t* crop, std:
   return from >= 0 && from < g.crop ? crop[from * g.leads + lead] : missing_code;
 }
 
-// y[n, crop, leads], a block a tile of one record. A thread has the four elements of one draw of
-// the noise, so that a warp's accesses are neighbours.
+// y[n, crop, channels], a block a tile of one record. A thread has the four elements of one draw of
+// the noise, so that a warp's accesses are neighbours; who has a sample's last lead writes the
+// zeros behind it.
 template <class T>
 CG_KERNEL(block_threads)
 void gather_augment_kernel(Gather g, const RecordPlan* __restrict__ plans,
@@ -305,35 +307,60 @@ void gather_augment_kernel(Gather g, const RecordPlan* __restrict__ plans,
         }
         if (rows.masked[row] != 0) value = missing;
       }
-      y[n * width + e] = from_float<T>(value);
+      T* to = y + (n * g.crop + t) * g.channels + c;
+      *to = from_float<T>(value);
+      if (c + 1 != leads) continue;
+      for (std::int64_t k = leads; k < g.channels; ++k) *++to = from_float<T>(0.0F);
     }
     sync_block();  // the rows are written again by the next tile
   }
 }
 
-// Without augmentation: n neighbouring elements a thread.
+// Without augmentation: n neighbouring elements of y a thread.
 template <class T, int n>
 CG_KERNEL(block_threads)
 void gather_plain_kernel(Gather g, T* __restrict__ y) {
-  const std::int64_t width = g.crop * g.leads;
+  const std::int64_t width = g.crop * g.channels;
   const std::int64_t packs = width / n;
   const std::int64_t centre = (g.length - g.crop) / 2;
   const auto missing = static_cast<float>(g.missing);
+  const auto channels = static_cast<std::uint32_t>(g.channels);
+  const auto leads = static_cast<std::uint32_t>(g.leads);
   for (std::int64_t item = first_item(); item < g.count * packs; item += item_step()) {
     const std::int64_t record = item / packs;
     const auto e = static_cast<std::uint32_t>(item % packs * n);
+    const std::uint32_t t = e / channels;
+    std::uint32_t c = e % channels;
     const std::int16_t* crop = crop_of(g, g.rows[record], centre);
     Pack<std::int16_t, n> samples{};
-    if (crop != nullptr) samples = load_pack<n>(crop + e);
-    auto c = e % static_cast<std::uint32_t>(g.leads);
+    if (crop != nullptr) {
+      if (leads == channels) {
+        samples = load_pack<n>(crop + e);
+      } else {
+        const std::int16_t* row = crop + t * leads;
+        std::uint32_t at = c;
+        CG_UNROLL
+        for (int j = 0; j < n; ++j) {
+          if (at < leads) samples[j] = row[at];
+          if (++at == channels) {
+            at = 0;
+            row += leads;
+          }
+        }
+      }
+    }
     Pack<T, n> values;
     CG_UNROLL
     for (int j = 0; j < n; ++j) {
-      const float value = samples[j] == missing_code
-                              ? missing
-                              : static_cast<float>(samples[j]) * g.scale[c] + g.shift[c];
-      values[j] = from_float<T>(crop != nullptr ? value : std::numeric_limits<float>::quiet_NaN());
-      c = c + 1 == g.leads ? 0 : c + 1;
+      float value = 0.0F;
+      if (c < leads) {
+        value = samples[j] == missing_code
+                    ? missing
+                    : static_cast<float>(samples[j]) * g.scale[c] + g.shift[c];
+        if (crop == nullptr) value = std::numeric_limits<float>::quiet_NaN();
+      }
+      values[j] = from_float<T>(value);
+      c = c + 1 == channels ? 0 : c + 1;
     }
     store_pack(y + record * width + e, values);
   }
@@ -341,7 +368,7 @@ void gather_plain_kernel(Gather g, T* __restrict__ y) {
 
 template <class T, int n>
 void gather_plain(const Device& device, const Gather& g, T* y) {
-  launch<gather_plain_kernel<T, n>>(device.blocks_for(g.count * (g.crop * g.leads / n)),
+  launch<gather_plain_kernel<T, n>>(device.blocks_for(g.count * (g.crop * g.channels / n)),
                                     block_threads, 0, device.stream, g, y);
 }
 
@@ -358,10 +385,11 @@ void gather(const Device& device, BlockCache& blocks, const Gather& g, T* y) {
     return;
   }
   constexpr int n = pack_size<T>;
-  const bool packed = g.leads * g.crop % n == 0 && g.leads * g.length % n == 0 &&
-                      (g.length - g.crop) / 2 * g.leads % n == 0 &&
-                      is_aligned(g.samples, n * sizeof(std::int16_t)) && is_aligned(y, 16);
-  if (packed) {
+  const bool samples_packed = g.leads * g.length % n == 0 &&
+                              (g.length - g.crop) / 2 * g.leads % n == 0 &&
+                              is_aligned(g.samples, n * sizeof(std::int16_t));
+  if (g.channels * g.crop % n == 0 && is_aligned(y, 16) &&
+      (g.channels > g.leads || samples_packed)) {
     gather_plain<T, n>(device, g, y);
   } else {
     gather_plain<T, 1>(device, g, y);
@@ -388,6 +416,7 @@ void CudaBackend::gather_records(const GatherSpec& spec, const GatherOperands& x
                             x.records.dims[0],
                             x.records.dims[1],
                             y.dims[1],
+                            x.records.dims[2],
                             y.dims[2],
                             y.dims[0],
                             rows,

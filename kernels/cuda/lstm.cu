@@ -14,6 +14,8 @@
 
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/cuda/matrix_product.h"
+#include "kernels/cuda/tensor_product.h"
 
 namespace cardiograd {
 namespace cuda {
@@ -37,149 +39,73 @@ CG_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + math::exp(-x)); }
 
 // ---- Products -----------------------------------------------------------------------------------
 
-constexpr int side = 64;   // of a block's tile of the result
-constexpr int depth = 16;  // of a step
-constexpr std::int64_t split_depth = 4096;
-
-struct ProductSize {
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-  std::int64_t depth = 0;
-  std::int64_t splits = 1;
-};
-
-// result(row, column) = sum over k of left(row, k) right(k, column), by tiles of 64 x 64, a thread
-// 4 x 4 of it; each split of k apart. Product names its operands:
-//   static constexpr bool left_by_row, right_by_row: whether k (the column) is the fast index
-//   float left(row, k), right(k, column); void store(split, row, column, value)
-template <class Product>
-CG_KERNEL(block_threads)
-void lstm_product_kernel(Product product, ProductSize size) {
-  CG_SHARED(float[depth][side + 4], left);
-  CG_SHARED(float[depth][side + 4], right);
-  const auto thread = static_cast<int>(threadIdx.x);
-  const int x = thread % 16 * 4;
-  const int y = thread / 16 * 4;
-  const std::int64_t across = (size.columns + side - 1) / side;
-  const std::int64_t down = (size.rows + side - 1) / side;
-  for (std::int64_t item = blockIdx.x; item < across * down * size.splits; item += gridDim.x) {
-    const std::int64_t column = item % across * side;
-    const std::int64_t row = item / across % down * side;
-    const std::int64_t split = item / across / down;
-    const std::int64_t end = size.depth * (split + 1) / size.splits;
-    float sums[4][4] = {};
-    for (std::int64_t k = size.depth * split / size.splits; k < end; k += depth) {
-      for (int i = thread; i < side * depth; i += block_threads) {
-        const int lk = Product::left_by_row ? i % depth : i / side;
-        const int lr = Product::left_by_row ? i / depth : i % side;
-        const int rk = Product::right_by_row ? i / side : i % depth;
-        const int rc = Product::right_by_row ? i % side : i / depth;
-        left[lk][lr] = k + lk < end && row + lr < size.rows ? product.left(row + lr, k + lk) : 0.0F;
-        right[rk][rc] =
-            k + rk < end && column + rc < size.columns ? product.right(k + rk, column + rc) : 0.0F;
-      }
-      sync_block();
-      CG_UNROLL
-      for (int d = 0; d < depth; ++d) {
-        const Pack<float, 4> a = load_pack<4>(&left[d][y]);
-        const Pack<float, 4> b = load_pack<4>(&right[d][x]);
-        CG_UNROLL
-        for (int i = 0; i < 16; ++i) sums[i / 4][i % 4] += a[i / 4] * b[i % 4];
-      }
-      sync_block();
-    }
-    CG_UNROLL
-    for (int i = 0; i < 16; ++i) {
-      const std::int64_t r = row + y + i / 4;
-      const std::int64_t c = column + x + i % 4;
-      if (r < size.rows && c < size.columns) product.store(split, r, c, sums[i / 4][i % 4]);
-    }
-  }
-}
-
-template <class Product>
-void multiply(const Device& device, const Product& product, const ProductSize& size) {
-  const std::int64_t tiles =
-      (size.rows + side - 1) / side * ((size.columns + side - 1) / side) * size.splits;
-  launch<lstm_product_kernel<Product>>(device.blocks_for(tiles, 1), block_threads, 0, device.stream,
-                                       product, size);
-}
-
 // The inputs' part of the gates' arguments: sums [N, L, 4H] of x [N, L, I].
 template <class T>
-struct InputProduct {
-  static constexpr bool left_by_row = true;
-  static constexpr bool right_by_row = false;
-  Lstm shape;
-  const T* x;
-  const T* weight;
-  const T* bias_ih;
-  const T* bias_hh;
-  float* sums;
-
-  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
-    return to_float(x[row * shape.inputs + k]);
+void input_product(const Device& device, BlockCache& blocks, const Lstm& shape, const T* x,
+                   const T* weight, const T* bias_ih, const T* bias_hh, float* sums) {
+  const std::int64_t rows = shape.length * shape.records;
+  const std::int64_t columns = 4 * shape.units;
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    TensorRows to;
+    to.bias = bias_ih;
+    to.more_bias = bias_hh;
+    to.sums = sums;
+    tensor_product(device, blocks, {plain_matrix(x, rows, shape.inputs), true},
+                   {plain_matrix(weight, columns, shape.inputs), true}, to);
+  } else {
+    multiply_matrices(device, {rows, columns, shape.inputs, shape.inputs},
+                      MatrixOperand<true, T>(x, rows, shape.inputs),
+                      MatrixOperand<true, T>(weight, columns, shape.inputs),
+                      ProductResult<T, float>{bias_ih, bias_hh, sums});
   }
-  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
-    return to_float(weight[column * shape.inputs + k]);
-  }
-  CG_DEVICE void store(std::int64_t, std::int64_t row, std::int64_t column, float value) const {
-    sums[row * 4 * shape.units + column] =
-        value + to_float(bias_ih[column]) + to_float(bias_hh[column]);
-  }
-};
+}
 
 // dx [N, L, I] of the gates' gradients [N, L, 4H].
 template <class T>
-struct InputGradient {
-  static constexpr bool left_by_row = true;
-  static constexpr bool right_by_row = true;
-  Lstm shape;
-  const float* dgates;
-  const T* weight;
-  T* dx;
+void input_gradient(const Device& device, const Lstm& shape, const float* dgates, const T* weight,
+                    T* dx) {
+  const std::int64_t rows = shape.length * shape.records;
+  const std::int64_t depth = 4 * shape.units;
+  multiply_matrices(device, {rows, shape.inputs, depth, depth},
+                    MatrixOperand<true, float>(dgates, rows, depth),
+                    MatrixOperand<false, T>(weight, shape.inputs, depth),
+                    ProductResult<T, T>{nullptr, nullptr, dx});
+}
 
-  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
-    return dgates[row * 4 * shape.units + k];
-  }
-  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
-    return to_float(weight[k * shape.inputs + column]);
-  }
-  CG_DEVICE void store(std::int64_t, std::int64_t row, std::int64_t column, float value) const {
-    dx[row * shape.inputs + column] = from_float<T>(value);
-  }
-};
-
-// partial [splits, 4H, H + I + 1]: the gates' gradients times (h of the step before, x, 1).
+// Lines (h of the step before, x, 1) of all records and steps, which are the depth: what the gates'
+// gradients are multiplied by for the weights' gradients.
 template <class T>
-struct WeightGradient {
-  static constexpr bool left_by_row = false;
-  static constexpr bool right_by_row = true;
+struct WeightOperand {
+  static constexpr bool along = false;
   Lstm shape;
-  const float* dgates;
   const T* x;
   const T* gates;
   const T* cells;
-  float* partial;
 
-  CG_HOST_DEVICE std::int64_t columns() const { return shape.units + shape.inputs + 1; }
-  CG_DEVICE float left(std::int64_t row, std::int64_t k) const {
-    return dgates[k * 4 * shape.units + row];
-  }
-  CG_DEVICE float right(std::int64_t k, std::int64_t column) const {
-    if (column == shape.units + shape.inputs) return 1.0F;
-    if (column >= shape.units) return to_float(x[k * shape.inputs + column - shape.units]);
-    const std::int64_t n = k / shape.length;
-    const std::int64_t t = k % shape.length;
+  CG_HOST_DEVICE std::int64_t lines() const { return shape.units + shape.inputs + 1; }
+
+  CG_DEVICE Pack<float, 4> four(std::int64_t line, std::int64_t at, std::int64_t end) const {
+    Pack<float, 4> values{};
+    if (at >= end) return values;
+    const std::int64_t n = at / shape.length;
+    const std::int64_t t = at % shape.length;
     const std::int64_t before = shape.reverse ? t + 1 : t - 1;
-    if (before < 0 || before >= shape.length) return 0.0F;
-    const std::int64_t at = before * shape.records + n;
-    return to_float(gates[(at * 4 + 3) * shape.units + column]) *
-           math::tanh(to_float(cells[at * shape.units + column]));
-  }
-  CG_DEVICE void store(std::int64_t split, std::int64_t row, std::int64_t column,
-                       float value) const {
-    partial[(split * 4 * shape.units + row) * columns() + column] = value;
+    const bool starts = before < 0 || before >= shape.length;
+    const std::int64_t cell = (before * shape.records + n) * shape.units;
+    CG_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const std::int64_t i = line + j;
+      if (i >= lines()) continue;
+      if (i + 1 == lines()) {
+        values[j] = 1.0F;
+      } else if (i >= shape.units) {
+        values[j] = to_float(x[at * shape.inputs + i - shape.units]);
+      } else if (!starts) {
+        values[j] =
+            to_float(gates[cell * 4 + 3 * shape.units + i]) * math::tanh(to_float(cells[cell + i]));
+      }
+    }
+    return values;
   }
 };
 
@@ -458,13 +384,9 @@ void CudaBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weig
         using T = decltype(element);
         const std::int64_t rows = shape.length * shape.records;
         const Scratch<float> sums(blocks_, rows * 4 * shape.units);
-        const cuda::InputProduct<T> product{shape,
-                                            cuda::elements<T>(x),
-                                            cuda::elements<T>(weight_ih),
-                                            cuda::elements<T>(bias_ih),
-                                            cuda::elements<T>(bias_hh),
-                                            sums.data()};
-        cuda::multiply(device_, product, {rows, 4 * shape.units, shape.inputs, 1});
+        cuda::input_product(device_, blocks_, shape, cuda::elements<T>(x),
+                            cuda::elements<T>(weight_ih), cuda::elements<T>(bias_ih),
+                            cuda::elements<T>(bias_hh), sums.data());
         const auto floats = [&](std::int64_t pitch) {
           return cuda::together * (2 * pitch + 4 * shape.units);
         };
@@ -508,24 +430,21 @@ void CudaBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView wei
           cuda::elements<T>(dy), dgates.data());
     });
     if (dx.present() && shape.inputs > 0) {
-      const cuda::InputGradient<T> product{shape, dgates.data(), cuda::elements<T>(weight_ih),
-                                           cuda::elements<T>(dx)};
-      cuda::multiply(device_, product, {steps, shape.inputs, rows, 1});
+      cuda::input_gradient(device_, shape, dgates.data(), cuda::elements<T>(weight_ih),
+                           cuda::elements<T>(dx));
     }
-    cuda::WeightGradient<T> product{shape,
-                                    dgates.data(),
-                                    cuda::elements<T>(x),
-                                    cuda::elements<T>(gates),
-                                    cuda::elements<T>(cells),
-                                    nullptr};
-    const std::int64_t splits = (steps + cuda::split_depth - 1) / cuda::split_depth;
-    const Scratch<float> partial(blocks_, splits * rows * product.columns());
-    product.partial = partial.data();
-    cuda::multiply(device_, product, {rows, product.columns(), steps, splits});
+    const cuda::WeightOperand<T> operand{shape, cuda::elements<T>(x), cuda::elements<T>(gates),
+                                         cuda::elements<T>(cells)};
+    cuda::Product product{rows, operand.lines(), steps, 0};
+    product.depth_chunk = cuda::depth_chunk_of(product);
+    const Scratch<float> partial(blocks_, product.chunks() * rows * operand.lines());
+    cuda::multiply_matrices(device_, product,
+                            cuda::MatrixOperand<false, float>(dgates.data(), rows, steps), operand,
+                            cuda::ProductResult<T, float>{nullptr, nullptr, partial.data()});
     cuda::launch<cuda::lstm_weight_sum_kernel<T>>(
-        device_.blocks_for(rows * product.columns()), cuda::block_threads, 0, device_.stream,
-        partial.data(), shape, splits, cuda::elements<T>(dweight_ih), cuda::elements<T>(dweight_hh),
-        cuda::elements<T>(dbias_ih), cuda::elements<T>(dbias_hh));
+        device_.blocks_for(rows * operand.lines()), cuda::block_threads, 0, device_.stream,
+        partial.data(), shape, product.chunks(), cuda::elements<T>(dweight_ih),
+        cuda::elements<T>(dweight_hh), cuda::elements<T>(dbias_ih), cuda::elements<T>(dbias_hh));
   });
 }
 

@@ -64,12 +64,26 @@ INSTANTIATE_TEST_SUITE_P(F32, CudaOperations,
                                             ::testing::ValuesIn(testing::thread_orders()),
                                             ::testing::ValuesIn(methods(DType::f32))),
                          name_of_test);
-// What the orders can show, they show in f32.
+// What the orders can show, they show in f32, but for what runs on tensor cores in bf16 alone.
 INSTANTIATE_TEST_SUITE_P(BF16, CudaOperations,
                          ::testing::Combine(::testing::Values(DType::bf16),
                                             ::testing::Values(testing::thread_orders().back()),
                                             ::testing::ValuesIn(methods(DType::bf16))),
                          name_of_test);
+
+std::vector<std::string> other_orders() {
+  std::vector<std::string> orders = testing::thread_orders();
+  orders.pop_back();
+  return orders;
+}
+INSTANTIATE_TEST_SUITE_P(
+    TensorCores, CudaOperations,
+    ::testing::Combine(::testing::Values(DType::bf16), ::testing::ValuesIn(other_orders()),
+                       ::testing::Values("linear_forward", "linear_backward_data",
+                                         "linear_backward_weight", "conv1d_forward",
+                                         "conv1d_backward_data", "conv1d_backward_weight",
+                                         "conv1d_relu_maxpool_forward", "lstm_forward")),
+    name_of_test);
 
 TEST(CudaBackend, SaysWhichDeviceItIsAndWhatItComputesIn) {
   std::string reason;

@@ -41,7 +41,11 @@ std::vector<OperationCase> all_linear_cases() {
                                                    {{65, 31}, 33},
                                                    {{3, 768}, 128},
                                                    {{2, 5856}, 12},
-                                                   {{600, 12}, 20}}) {
+                                                   {{600, 12}, 20},
+                                                   {{70, 24}, 72},
+                                                   // Enough tiles of 128 rows for a whole GPU.
+                                                   {{300, 3}, 2816},
+                                                   {{2, 768}, 1408}}) {
       cases.push_back(linear_case(shape, bias));
     }
   }
@@ -99,6 +103,11 @@ std::vector<Convolution> convolutions() {
       {0, 20, 12, 16, 5, {1, 2}},  // empty batch
       {2, 0, 3, 4, 1, {}},         // empty sequences
       {17, 3, 12, 16, 3, {1, 1}},
+      {2, 61, 16, 24, 5, {2, 2}},     // rows of whole 16-byte accesses in bf16
+      {2, 61, 16, 24, 3, {1, 2, 2}},  // and with every tap a run of its own
+      {2, 50, 24, 16, 4, {2, 1, 2}},
+      {1, 30, 64, 72, 17, {1, 8}},  // deep enough to be cut
+      {1, 17000, 1, 2, 3, {1, 1}},  // enough tiles of 128 steps for a whole GPU
   };
 }
 

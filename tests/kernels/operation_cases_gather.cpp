@@ -38,7 +38,7 @@ OperationCase gather_case(const Gathering& g) {
   };
   const Values rows = whole(0, static_cast<int>(g.records[0]) - 1);
   const Dims count{g.y[0]};
-  const Dims leads{g.y[2]};
+  const Dims leads{g.records[2]};
   each.add({"records", Role::input, DType::i16, g.records, samples});
   each.add({"rows", Role::input, DType::i32, count, rows});
   each.add({"scale", Role::input, DType::f32, leads, uniform(0.0005, 0.002)});
@@ -119,7 +119,11 @@ std::vector<OperationCase> gather_records_cases() {
                                             {{5, 40, 12}, {0, 40, 12}},
                                             {{5, 40, 12}, {3, 0, 12}},
                                             {{3, 1000, 12}, {2, 1000, 12}},
-                                            {{4, 65, 17}, {5, 64, 17}}}) {
+                                            {{4, 65, 17}, {5, 64, 17}},
+                                            {{5, 41, 12}, {3, 39, 16}},
+                                            {{5, 40, 3}, {3, 33, 4}},
+                                            {{5, 40, 3}, {0, 33, 4}},
+                                            {{2, 11, 5}, {3, 11, 13}}}) {
       cases.push_back(
           gather_case({"missing " + std::to_string(missing), records, y, {missing, {}}}));
     }
@@ -134,6 +138,8 @@ std::vector<OperationCase> gather_records_cases() {
   for (const auto& [records, y] : std::vector<std::pair<Dims, Dims>>{{{3, 1000, 12}, {4, 900, 12}},
                                                                      {{3, 600, 1}, {4, 599, 1}},
                                                                      {{3, 300, 17}, {4, 290, 17}},
+                                                                     {{3, 300, 12}, {4, 290, 16}},
+                                                                     {{3, 65, 5}, {4, 33, 6}},
                                                                      {{1, 1, 1}, {3, 1, 1}},
                                                                      {{5, 40, 12}, {0, 40, 12}},
                                                                      {{5, 40, 12}, {3, 0, 12}}}) {

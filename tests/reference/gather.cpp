@@ -238,18 +238,23 @@ class Gathering {
 void ReferenceBackend::gather_records(const GatherSpec& spec, const GatherOperands& x, View y) {
   const Sequence from = reference::sequence_of(x.records.dims);
   const Sequence to = reference::sequence_of(y.dims);
-  CG_CHECK(from.channels == to.channels && to.length <= from.length,
-           "gather keeps the leads: " + x.records.dims.to_string() + " to " + y.dims.to_string());
+  CG_CHECK(from.channels <= to.channels && to.length <= from.length,
+           "gather drops no leads: " + x.records.dims.to_string() + " to " + y.dims.to_string());
   for (const ConstView& each : {x.rows, x.keys, x.partners, x.shares}) {
     if (each.present()) reference::check_channels(each.dims, to.batch);
   }
   for (const ConstView& each : {x.scale, x.shift, x.gain}) {
-    if (each.present()) reference::check_channels(each.dims, to.channels);
+    if (each.present()) reference::check_channels(each.dims, from.channels);
   }
   Gathering gathering(spec, x, to.length);
   for (std::int64_t n = 0; n < to.batch; ++n) {
     const std::vector<double> values = gathering.make(n);
-    std::copy(values.begin(), values.end(), y.as<double>() + to.at(n, 0, 0));
+    for (std::int64_t t = 0; t < to.length; ++t) {
+      for (std::int64_t c = 0; c < to.channels; ++c) {
+        y.as<double>()[to.at(n, t, c)] =
+            c < from.channels ? values[static_cast<std::size_t>(t * from.channels + c)] : 0.0;
+      }
+    }
   }
 }
 
