@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <sstream>
 #include <toml++/toml.h>
@@ -125,17 +126,35 @@ struct Assign {
       slot->push_back(element<T>(where, field, slot, value));
       check(slot->back());
     }
-    if (slot->empty()) throw InputError(where + ": " + field.key + " must not be empty");
+    // Free words, such as patterns of names, may be none.
+    if (slot->empty() && (std::is_same_v<T, std::int64_t> || !field.allowed.empty())) {
+      throw InputError(where + ": " + field.key + " must not be empty");
+    }
   }
 };
+
+// The key that somebody meant; "" where that cannot be told.
+std::string meant_by(const std::string& key) {
+  // What others call them, too far from our names for a distance of letters.
+  static const std::map<std::string, std::string> others{
+      {"train.learning_rate", "train.lr"},
+      {"train.schedule", "schedule.name"},
+      {"train.scheduler", "schedule.name"},
+      {"train.loss", "loss.name"},
+      {"train.label_smoothing", "loss.smoothing"},
+      {"train.warmup_epochs", "schedule.warmup_epochs"},
+      {"train.patience", "train.early_stopping"}};
+  if (const auto found = others.find(key); found != others.end()) return found->second;
+  Strings known;
+  for (const ConfigField& candidate : config_fields()) known.push_back(candidate.key);
+  return std::string(nearest(key, known));
+}
 
 void assign(RunConfig& config, const std::string& where, const std::string& key,
             const toml::node& node) {
   const ConfigField* field = find_field(key);
   if (!field) {
-    Strings known;
-    for (const ConfigField& candidate : config_fields()) known.push_back(candidate.key);
-    const std::string_view near = nearest(key, known);
+    const std::string near = meant_by(key);
     throw InputError(where + ": unknown key " + quote(key) +
                      (near.empty() ? std::string("; trainer fit --help-config lists all keys")
                                    : "; did you mean \"" + std::string(near) + "\"?"));

@@ -69,6 +69,11 @@ std::vector<std::string> config_changes(const std::filesystem::path& kept, const
                        join(allowed) + " may change");
     }
     changes.push_back(field.key + " changes from " + before + " to " + after);
+    const bool ends = now.schedule.name == "cosine" || now.schedule.name == "one_cycle" ||
+                      now.schedule.name == "fastai";
+    if (field.key == "train.epochs" && ends) {
+      changes.back() += "; from here on the learning rate is that of a schedule over all of them";
+    }
   }
   return changes;
 }

@@ -9,6 +9,7 @@
 
 #include "data/packed.h"
 #include "kernels/philox.h"
+#include "tests/support/run_events.h"
 #include "tests/support/run_program.h"
 #include "tests/support/synthetic_data.h"
 #include "trainer/exit_codes.h"
@@ -63,14 +64,7 @@ std::string result_of(const fs::path& run) {
     state.erase("log_bytes");
     text += state.dump();
   }
-  std::ifstream file(run / "metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    json event = json::parse(line);
-    for (const char* measured : {"records_per_second", "data_wait", "peak_memory_mb"}) {
-      event.erase(measured);
-    }
-    text += event.dump() + "\n";
-  }
+  for (const json& event : testing::repeatable_events(run)) text += event.dump() + "\n";
   return text;
 }
 

@@ -106,9 +106,8 @@ TEST(Config, AnIntegerServesWhereANumberIsWanted) {
 }
 
 TEST(Config, AnUnknownKeyIsNamedWithItsLineAndTheNearestKey) {
-  EXPECT_EQ(
-      error(minimal + "[train]\n\nlearning_rate = 1\n"),
-      ", line 7: unknown key \"train.learning_rate\"; trainer fit --help-config lists all keys");
+  EXPECT_EQ(error(minimal + "[train]\n\nlearning_rate = 1\n"),
+            ", line 7: unknown key \"train.learning_rate\"; did you mean \"train.lr\"?");
   EXPECT_EQ(error(minimal + "[train]\nepoch = 1\n"),
             ", line 6: unknown key \"train.epoch\"; did you mean \"train.epochs\"?");
   EXPECT_EQ(error("devise = 'cpu'\n" + minimal),

@@ -8,6 +8,7 @@
 #include "data/notes.h"
 #include "data/packed.h"
 #include "kernels/text.h"
+#include "tests/support/run_events.h"
 #include "tests/support/small_packed.h"
 #include "tests/support/synthetic_data.h"
 #include "tests/support/torch_archive.h"
@@ -18,7 +19,9 @@ namespace {
 
 using nlohmann::json;
 using testing::error_of;
+using testing::events;
 using testing::read_file;
+using testing::repeatable_events;
 using testing::SmallPacked;
 using testing::SyntheticData;
 using testing::TempFolder;
@@ -38,25 +41,12 @@ RunConfig config_for(const std::filesystem::path& dir) {
   return config;
 }
 
-std::vector<json> events(const std::filesystem::path& run, const std::string& kind) {
-  std::vector<json> found;
-  std::ifstream file(run / "metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const json event = json::parse(line);
-    if (event.at("event") == kind) found.push_back(event);
-  }
-  return found;
-}
-
 // What must be the same in two runs alike: weights, and every figure but the speed.
 std::string result_of(const std::filesystem::path& run) {
   std::string text =
       read_file(run / "last/model.safetensors") + read_file(run / "last/optimizer.safetensors");
   for (const char* kind : {"step", "epoch", "test"}) {
-    for (json event : events(run, kind)) {
-      event.erase("records_per_second");
-      text += event.dump();
-    }
+    for (const json& event : repeatable_events(run, kind)) text += event.dump();
   }
   return text;
 }
@@ -77,11 +67,11 @@ TEST(Fit, LeavesARunFolderWithEverythingInIt) {
        {"best/model.safetensors", "best/optimizer.safetensors", "best/state.json",
         "best/config.toml", "last/model.safetensors", "last/optimizer.safetensors",
         "last/state.json", "last/config.toml", "config.toml", "metrics.jsonl", "test.json",
-        "test_targets.npy", "test_predictions.npy"}) {
+        "test_targets.npy", "test_predictions.npy", "run.html"}) {
     EXPECT_TRUE(std::filesystem::is_regular_file(run / name)) << name;
   }
   const auto entries = std::distance(std::filesystem::directory_iterator(run), {});
-  EXPECT_EQ(entries, 7) << "and nothing else";
+  EXPECT_EQ(entries, 9) << "with the folder tensorboard, and nothing else";
   EXPECT_EQ(read_config(run / "config.toml", {}), config);
 
   const json test = json::parse(read_file(run / "test.json"));

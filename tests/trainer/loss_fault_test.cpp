@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/run_events.h"
 #include "tests/support/small_packed.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/fit.h"
@@ -45,13 +46,7 @@ RunConfig config_for(const TempFolder& folder, const std::string& on_nan) {
 }
 
 std::vector<json> events(const TempFolder& folder, const std::string& kind) {
-  std::vector<json> found;
-  std::ifstream file(folder / "run/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const json event = json::parse(line);
-    if (event.at("event") == kind) found.push_back(event);
-  }
-  return found;
+  return testing::events(folder / "run", kind);
 }
 
 json last_state(const TempFolder& folder) {

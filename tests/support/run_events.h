@@ -1,0 +1,36 @@
+// The events of a run's metrics.jsonl.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace cardiograd::testing {
+
+// All of them, or those of one kind.
+inline std::vector<nlohmann::json> events(const std::filesystem::path& run,
+                                          const std::string& kind = "") {
+  std::vector<nlohmann::json> all;
+  std::ifstream file(run / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    nlohmann::json event = nlohmann::json::parse(line);
+    if (kind.empty() || event.at("event") == kind) all.push_back(std::move(event));
+  }
+  return all;
+}
+
+// The same without what the clock and the machine decide.
+inline std::vector<nlohmann::json> repeatable_events(const std::filesystem::path& run,
+                                                     const std::string& kind = "") {
+  std::vector<nlohmann::json> all = events(run, kind);
+  for (nlohmann::json& event : all) {
+    for (const char* measured : {"records_per_second", "data_wait", "peak_memory_mb"}) {
+      event.erase(measured);
+    }
+  }
+  return all;
+}
+
+}  // namespace cardiograd::testing
