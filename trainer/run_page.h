@@ -18,8 +18,8 @@ struct RunPage {
   Metrics metrics;         // of the test folds
   std::int64_t epoch = 0;  // whose weights were tested
   std::int64_t parameters = 0;
-  double seconds = 0.0;              // of training
-  Facts facts;                       // environment.h
+  double seconds = 0.0;                // of training
+  Facts facts;                         // environment.h
   std::vector<std::string> remarks{};  // such as why pictures are missing
   std::vector<RunExample> examples{};
 };

@@ -226,9 +226,10 @@ void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int6
     }
     if constexpr (std::is_same_v<T, float>) {
       if (spec.groups == 1) {
-        cuda::fused_backward(
-            device_, blocks_, shape, rows, cuda::elements<T>(x), cuda::elements<T>(weight),
-            dx.present() && dx.numel() > 0 ? cuda::elements<T>(dx) : nullptr, cuda::elements<T>(dweight));
+        cuda::fused_backward(device_, blocks_, shape, rows, cuda::elements<T>(x),
+                             cuda::elements<T>(weight),
+                             dx.present() && dx.numel() > 0 ? cuda::elements<T>(dx) : nullptr,
+                             cuda::elements<T>(dweight));
         return;
       }
     }
