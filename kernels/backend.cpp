@@ -1,9 +1,11 @@
 #include "kernels/backend.h"
 
-#include <charconv>
+#include <optional>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/device_timer.h"
+#include "kernels/text.h"
 
 namespace cardiograd {
 
@@ -35,20 +37,31 @@ std::vector<std::string> OptimizerSpec::state_names() const {
   return {"exp_avg", "exp_avg_sq"};
 }
 
+namespace {
+
+// The number of "cuda" or "cuda:N", or nothing for another device.
+std::optional<int> cuda_index(std::string_view device) {
+  if (device == "cuda") return 0;
+  constexpr std::string_view prefix = "cuda:";
+  int index = 0;
+  const bool is_index =
+      device.starts_with(prefix) && parse_number(device.substr(prefix.size()), index) && index >= 0;
+  return is_index ? std::optional<int>(index) : std::nullopt;
+}
+
+}  // namespace
+
 std::shared_ptr<Backend> make_backend(std::string_view device) {
   if (device == "cpu") return make_cpu_backend();
-  if (device == "cuda") return make_cuda_backend(0);
-  constexpr std::string_view prefix = "cuda:";
-  if (device.substr(0, prefix.size()) == prefix) {
-    const std::string_view digits = device.substr(prefix.size());
-    int index = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-    if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0) {
-      return make_cuda_backend(index);
-    }
-  }
+  if (const std::optional<int> index = cuda_index(device)) return make_cuda_backend(*index);
   throw InputError("device \"" + std::string(device) +
                    "\" is unknown: use \"cpu\", \"cuda\" or \"cuda:N\"");
+}
+
+TimedDevice make_timed_device(std::string_view device) {
+  if (const std::optional<int> index = cuda_index(device)) return make_timed_cuda_device(*index);
+  throw InputError("device \"" + std::string(device) +
+                   "\" has no kernels to time: use \"cuda\" or \"cuda:N\"");
 }
 
 std::string built_backends() {

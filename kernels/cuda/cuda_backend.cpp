@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/device_timer.h"
 
 namespace cardiograd {
 
@@ -10,6 +11,29 @@ namespace {
 // The one place that lets device = "cuda" in. Every operation has its kernel; what is missing is a
 // packed data set in the device's memory, and a GPU that has run a training step.
 constexpr bool trains_models = false;
+
+// Two events in the backend's stream.
+class EventTimer final : public DeviceTimer {
+ public:
+  explicit EventTimer(std::shared_ptr<CudaBackend> backend) : backend_(std::move(backend)) {}
+
+  void begin() override { cuda::record_event(begin_.event, backend_->stream()); }
+  void end() override { cuda::record_event(end_.event, backend_->stream()); }
+  double microseconds() override {
+    return 1e3 * static_cast<double>(cuda::elapsed_milliseconds(begin_.event, end_.event));
+  }
+
+ private:
+  struct OwnedEvent {
+    OwnedEvent() = default;
+    OwnedEvent(const OwnedEvent&) = delete;
+    OwnedEvent& operator=(const OwnedEvent&) = delete;
+    ~OwnedEvent() { cuda::destroy_event(event); }
+    cuda::Event event = cuda::create_event();
+  };
+  std::shared_ptr<CudaBackend> backend_;
+  OwnedEvent begin_, end_;
+};
 
 }  // namespace
 
@@ -53,6 +77,13 @@ std::shared_ptr<Backend> make_cuda_backend(int index) {
 
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating) {
   return std::make_shared<CudaBackend>(index, floating);
+}
+
+TimedDevice make_timed_cuda_device(int index) {
+  auto backend = std::make_shared<CudaBackend>(index, DType::f32);
+  auto timer = std::make_unique<EventTimer>(backend);
+  const cuda::DeviceInfo info = cuda::device_info(index);
+  return {std::move(backend), std::move(timer), info.name, info.cache};
 }
 
 std::string cuda_backend_description() {

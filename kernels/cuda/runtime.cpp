@@ -44,7 +44,8 @@ DeviceInfo device_info(int index) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index),
         "asking for the properties of cuda:" + std::to_string(index));
-  return {properties.name, properties.multiProcessorCount, properties.totalGlobalMem};
+  return {properties.name, properties.multiProcessorCount, properties.totalGlobalMem,
+          static_cast<std::size_t>(properties.l2CacheSize)};
 }
 
 Stream create_stream() {

@@ -18,6 +18,7 @@ struct DeviceInfo {
   std::string name;         // "NVIDIA H200"
   int multiprocessors = 0;  // streaming multiprocessors
   std::size_t memory = 0;   // bytes
+  std::size_t cache = 0;    // bytes of the L2
 };
 
 // Makes device `index` the one that this thread's calls go to. Throws when there is no driver, no

@@ -1,6 +1,6 @@
 // A build without a CUDA toolkit.
-#include "kernels/backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/device_timer.h"
 
 namespace cardiograd {
 
@@ -13,6 +13,8 @@ std::shared_ptr<Backend> make_cuda_backend(int) {
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType) {
   return make_cuda_backend(index);
 }
+
+TimedDevice make_timed_cuda_device(int index) { return {make_cuda_backend(index), nullptr, "", 0}; }
 
 std::string cuda_backend_description() { return "cuda: not built (no toolkit)"; }
 

@@ -33,7 +33,7 @@ void select_device(int index) {
 }
 
 // Few multiprocessors: loops over a grid that is too small for its work do turn.
-DeviceInfo device_info(int) { return {"emulator", 2, std::size_t{1} << 34}; }
+DeviceInfo device_info(int) { return {"emulator", 2, std::size_t{1} << 34, std::size_t{1} << 12}; }
 
 Stream create_stream() { return nullptr; }
 void destroy_stream(Stream) noexcept {}
