@@ -1,5 +1,5 @@
 // cardiograd bench: training steps a second, and the share of this CPU's arithmetic peak; or the
-// cost of augmented batches.
+// cost of augmented batches, or the time of each kernel on a GPU.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -18,6 +18,7 @@
 #include "nn/optimizer.h"
 #include "nn/random.h"
 #include "tools/bench_augment.h"
+#include "tools/bench_kernels.h"
 #include "tools/verbs.h"
 
 namespace cardiograd {
@@ -30,7 +31,7 @@ struct BenchOptions {
   int threads = 0;
   int steps = 10;
   int rounds = 5;
-  bool json = false;
+  BenchJson json;
   bool augment = false;
 };
 
@@ -108,20 +109,18 @@ void bench(const BenchOptions& options) {
   }
   const double rate = median(rates);
   const double achieved = flops * rate / static_cast<double>(options.batch);
-  if (options.json) {
-    const nlohmann::ordered_json report{{"model", options.model.name},
-                                        {"device", backend->name()},
-                                        {"batch_size", options.batch},
-                                        {"threads", threads},
-                                        {"samples_per_second", rate},
-                                        {"rounds", rates},
-                                        {"flops_per_sample", flops / options.batch},
-                                        {"gflops", achieved / 1e9},
-                                        {"peak_gflops", peak / 1e9},
-                                        {"share_of_peak", achieved / peak}};
-    std::printf("%s\n", report.dump().c_str());
-    return;
-  }
+  const nlohmann::ordered_json report{{"model", options.model.name},
+                                      {"device", backend->name()},
+                                      {"batch_size", options.batch},
+                                      {"threads", threads},
+                                      {"samples_per_second", rate},
+                                      {"rounds", rates},
+                                      {"flops_per_sample", flops / options.batch},
+                                      {"gflops", achieved / 1e9},
+                                      {"peak_gflops", peak / 1e9},
+                                      {"share_of_peak", achieved / peak}};
+  options.json.give(report);
+  if (options.json.alone()) return;
   std::printf(
       "%s, batch %lld, %d thread(s) on %s: %.0f samples/s (median of %d rounds of %d steps)\n",
       options.model.name.c_str(), static_cast<long long>(options.batch), threads,
@@ -135,9 +134,13 @@ void bench(const BenchOptions& options) {
 
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* verb = app.add_subcommand("bench", "Time training steps of a model");
+  auto kernels = std::make_shared<KernelBench>();
+  CLI::App* verb = app.add_subcommand(
+      "bench", "Time training steps of a model, augmented batches, or a GPU's kernels");
   verb->add_option("--model", options->model.name, "A model's name")->capture_default_str();
-  verb->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
+  CLI::Option* device =
+      verb->add_option("--device", options->device, "cpu, cuda or cuda:N; with --kernels: cuda")
+          ->capture_default_str();
   verb->add_option("--batch", options->batch, "Records a step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -153,13 +156,39 @@ void add_bench(CLI::App& app) {
   verb->add_option("--steps", options->steps, "Steps a round")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  verb->add_option("--rounds", options->rounds, "Rounds; the median counts")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  CLI::Option* rounds =
+      verb->add_option("--rounds", options->rounds, "Rounds; the median counts; with --kernels: 25")
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str();
   verb->add_flag("--augment", options->augment,
                  "Time the making of augmented batches instead of a model");
-  verb->add_flag("--json", options->json, "Print one JSON object and nothing else");
-  verb->callback([options] { bench(*options); });
+  const std::string kernels_help =
+      "Time each operation's CUDA kernels instead of a model, in f32 and bf16, against the copies "
+      "and matrix products that the GPU was found to do";
+  CLI::Option* times_kernels = verb->add_flag("--kernels", kernels_help);
+  for (const char* other :
+       {"--model", "--batch", "--length", "--dropout", "--threads", "--steps", "--augment"}) {
+    times_kernels->excludes(other);
+  }
+  verb->add_option("--filter", kernels->filter,
+                   "With --kernels: only the lines \"operation dtype shape\" with this text")
+      ->needs(times_kernels);
+  CLI::Option* json =
+      verb->add_option("--json", options->json.file,
+                       "Print one JSON object and nothing else; with a FILE, write it there too")
+          ->type_name("[FILE]")
+          ->expected(0, 1);
+  verb->callback([=] {
+    options->json.wanted = json->count() > 0;
+    if (times_kernels->count() == 0) {
+      bench(*options);
+      return;
+    }
+    if (device->count() > 0) kernels->device = options->device;
+    if (rounds->count() > 0) kernels->rounds = options->rounds;
+    kernels->json = options->json;
+    bench_kernels(*kernels);
+  });
 }
 
 }  // namespace cardiograd

@@ -109,10 +109,8 @@ void bench_augment(const AugmentBench& options) {
     }
     report["us_per_record"][name] = median(costs);
   }
-  if (options.json) {
-    std::printf("%s\n", report.dump().c_str());
-    return;
-  }
+  options.json.give(report);
+  if (options.json.alone()) return;
   std::printf("batches of %lld x %lld x %lld, %d thread(s) on %s, median of %d rounds of %d\n",
               static_cast<long long>(options.batch), static_cast<long long>(options.length),
               static_cast<long long>(leads), thread_limit(), backend->name().c_str(),

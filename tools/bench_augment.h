@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "tools/bench_report.h"
+
 namespace cardiograd {
 
 struct AugmentBench {
@@ -12,7 +14,7 @@ struct AugmentBench {
   std::int64_t length = 1000;  // samples
   int steps = 10;
   int rounds = 5;
-  bool json = false;
+  BenchJson json;
 };
 
 // Prints microseconds a record without augmentation, with the seed's noise and masks, and with
