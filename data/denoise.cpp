@@ -3,32 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/wavelet.h"
 #include "data/wfdb.h"
 #include "kernels/error.h"
 #include "kernels/text.h"
+#include "kernels/wavelet.h"
 
 namespace cardiograd {
 namespace {
-
-double median_magnitude(std::vector<double> values) {
-  for (double& value : values) value = std::abs(value);
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return 0.5 * (*middle + *std::max_element(values.begin(), middle));
-}
-
-void shrink(std::vector<double>& coefficients, double threshold, bool soft) {
-  for (double& value : coefficients) {
-    const double magnitude = std::abs(value);
-    if (magnitude < threshold) {
-      value = 0.0;
-    } else if (soft) {
-      value = std::copysign(magnitude - threshold, value);
-    }
-  }
-}
 
 // The samples of one lead with straight lines over the missing ones; false where all are missing.
 bool bridge(std::span<const std::int16_t> samples, std::int64_t leads, std::int64_t lead,
@@ -59,11 +40,6 @@ std::int16_t to_sample(double value) {
 }
 
 }  // namespace
-
-std::string DenoiseSpec::to_string() const {
-  return "db" + std::to_string(vanishing_moments) + ",levels=" + std::to_string(levels) +
-         ",mode=" + (soft ? "soft" : "hard") + ",factor=" + shortest_number(factor);
-}
 
 DenoiseSpec parse_denoise(std::string_view text, const std::string& where) {
   const auto fail = [&](const std::string& problem) {
@@ -99,27 +75,13 @@ DenoiseSpec parse_denoise(std::string_view text, const std::string& where) {
   return spec;
 }
 
-std::vector<double> denoise(const DenoiseSpec& spec, std::span<const double> x) {
-  const Wavelet wavelet(spec.vanishing_moments);
-  if (spec.levels > wavelet.most_levels(static_cast<std::int64_t>(x.size()))) {
-    throw InputError("a signal of " + std::to_string(x.size()) + " samples is too short for " +
-                     std::to_string(spec.levels) + " levels of db" +
-                     std::to_string(spec.vanishing_moments));
-  }
-  WaveletCoefficients coefficients = decompose(wavelet, x, spec.levels);
-  const double threshold = spec.factor * median_magnitude(coefficients.details.front());
-  shrink(coefficients.approximation, threshold, spec.soft);
-  for (std::vector<double>& detail : coefficients.details) shrink(detail, threshold, spec.soft);
-  return reconstruct(wavelet, coefficients);
-}
-
 void denoise_record(const DenoiseSpec& spec, std::int64_t leads, std::span<std::int16_t> samples) {
   CG_CHECK(leads > 0 && samples.size() % static_cast<std::size_t>(leads) == 0,
            "a record that is not [length, leads]");
   std::vector<double> x(samples.size() / static_cast<std::size_t>(leads));
   for (std::int64_t lead = 0; lead < leads; ++lead) {
     if (!bridge(samples, leads, lead, x)) continue;
-    const std::vector<double> clean = denoise(spec, x);
+    const std::vector<double> clean = wavelet_denoise(spec, x);
     for (std::size_t t = 0; t < clean.size(); ++t) {
       std::int16_t& sample =
           samples[t * static_cast<std::size_t>(leads) + static_cast<std::size_t>(lead)];

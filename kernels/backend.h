@@ -167,6 +167,21 @@ struct OptimizerOperands {
   View rounded;  // bf16, optional: receives the new parameters, for a model in bf16
 };
 
+// Wavelet denoising (kernels/wavelet.h). The threshold is `factor` times the median magnitude of
+// the finest details, of this record and lead, and acts on all coefficients, the approximation
+// included, as the seed's did; 0.1 is the seed's factor, sqrt(2 ln length) / 0.6745 would be Donoho
+// and Johnstone's universal one.
+struct WaveletDenoiseSpec {
+  int vanishing_moments = 4;  // db1 .. db8
+  int levels = 3;
+  bool soft = false;  // soft: what stays is pulled towards 0 by the threshold; hard: it stays as is
+  double factor = 0.1;
+
+  bool operator==(const WaveletDenoiseSpec&) const = default;
+  // "db4,levels=3,mode=hard,factor=0.1": data/denoise.h reads it back.
+  std::string to_string() const;
+};
+
 // Sample to value: value = sample * scale[lead] + shift[lead]; a missing sample (-32768) becomes
 // `missing`. Augmentation is off by default.
 struct GatherSpec {
@@ -371,6 +386,9 @@ class Backend {
   // scaled and augmented in one pass (kernels/augment.h). Channels beyond the records' C leads are
   // 0, so that 12 leads may become the 16 that tensor cores read in whole accesses.
   virtual void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) = 0;
+  // Each lead of each record denoised; x and y [N, L, C] of one dtype. Throws InputError for a
+  // wavelet that is not there, and where L is too short for the levels.
+  virtual void wavelet_denoise(const WaveletDenoiseSpec& spec, ConstView x, View y) = 0;
 };
 
 // "cpu", "cuda" or "cuda:1". Throws InputError for anything else, DeviceError where the build or

@@ -87,4 +87,5 @@
   void gradient_norm(ConstView gradients, double max_norm, View norm, View factor) override;
   void optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) override;
   void gather_records(const GatherSpec& spec, const GatherOperands& x, View y) override;
+  void wavelet_denoise(const WaveletDenoiseSpec& spec, ConstView x, View y) override;
 // clang-format on

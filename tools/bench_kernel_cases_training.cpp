@@ -1,4 +1,4 @@
-// Normalisation, loss, optimizer and the gathering of batches.
+// Normalisation, loss, optimizer, the gathering of batches and denoising.
 #include "tools/bench_kernel_case.h"
 
 namespace cardiograd {
@@ -251,6 +251,19 @@ void add_gather(std::vector<BenchCase>& cases, DType dtype, const BenchSizes& si
       count(y) * static_cast<double>(size_of(DType::i16) + size_of(dtype));  // of the rows alone
 }
 
+void add_denoising(std::vector<BenchCase>& cases, DType dtype, const Dims& x) {
+  const WaveletDenoiseSpec spec;
+  constexpr double taps = 8.0;  // of db4
+  // Analysis and synthesis of all levels are about two of the finest one; 31 counts of the median.
+  cases
+      .emplace_back(
+          "wavelet_denoise", "db4 " + x.to_string(), dtype,
+          [=](Backend& b, const BenchViews& o) { b.wavelet_denoise(spec, o["x"], o["y"]); })
+      .read("x", x)
+      .written("y", x)
+      .arithmetic((8.0 * taps + 16.0) * count(x));
+}
+
 }  // namespace
 
 void add_normalisation_bench_cases(std::vector<BenchCase>& cases, DType dtype,
@@ -279,6 +292,7 @@ void add_training_bench_cases(std::vector<BenchCase>& cases, DType dtype, const 
     add_gather(cases, dtype, sizes, batch, "noise and masks", seed_augment());
   }
   add_gather(cases, dtype, sizes, sizes.batch, "everything", full_augment());
+  add_denoising(cases, dtype, {sizes.batch, sizes.length, leads});
 }
 
 }  // namespace cardiograd

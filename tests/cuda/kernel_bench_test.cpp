@@ -10,7 +10,7 @@
 namespace cardiograd {
 namespace {
 
-BenchSizes small_sizes() { return {2, 3, 32, 7, 1000, 24, 4096}; }
+BenchSizes small_sizes() { return {2, 3, 64, 7, 1000, 24, 4096}; }
 
 // The device, or why there is none.
 struct Machine {

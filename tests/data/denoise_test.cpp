@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <random>
 
-#include "data/wavelet.h"
 #include "data/wfdb.h"
+#include "kernels/wavelet.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -144,6 +144,38 @@ TEST(Denoise, RefusesARecordThatIsTooShort) {
               denoise_record({4, 3, false, 0.1}, 1, samples);
             }),
             "a signal of 40 samples is too short for 3 levels of db4");
+}
+
+TEST(Denoise, IsTheOperationOfTheCpu) {
+  constexpr std::int64_t length = 250;
+  constexpr std::int64_t leads = 3;
+  const std::shared_ptr<Backend> cpu = make_backend("cpu");
+  std::vector<float> x;
+  for (std::int64_t i = 0; i < length * leads; ++i) {
+    x.push_back(static_cast<float>(std::sin(0.1 * static_cast<double>(i)) + 0.01 * (i % 7)));
+  }
+  std::vector<float> y(x.size());
+  const Dims dims{1, length, leads};
+  for (const WaveletDenoiseSpec& spec :
+       {WaveletDenoiseSpec{}, WaveletDenoiseSpec{2, 2, true, 1.5}}) {
+    cpu->wavelet_denoise(spec, {x.data(), DType::f32, dims}, {y.data(), DType::f32, dims});
+    for (std::int64_t lead = 0; lead < leads; ++lead) {
+      std::vector<double> signal;
+      for (std::int64_t t = 0; t < length; ++t) {
+        signal.push_back(x[static_cast<std::size_t>(t * leads + lead)]);
+      }
+      const std::vector<double> clean = wavelet_denoise(spec, signal);
+      for (std::int64_t t = 0; t < length; ++t) {
+        EXPECT_EQ(y[static_cast<std::size_t>(t * leads + lead)],
+                  static_cast<float>(clean[static_cast<std::size_t>(t)]));
+      }
+    }
+  }
+  EXPECT_EQ(
+      error_of([&] {
+        cpu->wavelet_denoise({8, 5}, {x.data(), DType::f32, dims}, {y.data(), DType::f32, dims});
+      }),
+      "a signal of 250 samples is too short for 5 levels of db8");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // db1 .. db8 against PyWavelets: coefficients, reconstruction, hard and soft denoising.
-#include "data/wavelet.h"
+#include "kernels/wavelet.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -54,8 +54,8 @@ TEST_F(Wavelets, DenoiseAsPyWaveletsThresholds) {
     const std::vector<double> x = golden(std::string(length) + ".x");
     for (int moments = 1; moments <= most_vanishing_moments; ++moments) {
       const std::string name = "db" + std::to_string(moments) + "." + length;
-      expect_equal(denoise({moments, levels, false, 0.1}, x), golden(name + ".hard"), name);
-      expect_equal(denoise({moments, levels, true, 1.5}, x), golden(name + ".soft"), name);
+      expect_equal(wavelet_denoise({moments, levels, false, 0.1}, x), golden(name + ".hard"), name);
+      expect_equal(wavelet_denoise({moments, levels, true, 1.5}, x), golden(name + ".soft"), name);
     }
   }
 }

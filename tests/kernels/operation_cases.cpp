@@ -56,6 +56,7 @@ const std::vector<Operation>& operations() {
       {"gradient_norm", gradient_norm_cases},
       {"optimizer_step", optimizer_step_cases},
       {"gather_records", gather_records_cases},
+      {"wavelet_denoise", wavelet_denoise_cases},
   };
   return table;
 }

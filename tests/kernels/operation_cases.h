@@ -78,5 +78,6 @@ std::vector<OperationCase> bce_with_logits_cases();
 std::vector<OperationCase> gradient_norm_cases();
 std::vector<OperationCase> optimizer_step_cases();
 std::vector<OperationCase> gather_records_cases();
+std::vector<OperationCase> wavelet_denoise_cases();
 
 }  // namespace cardiograd::cases

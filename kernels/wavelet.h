@@ -1,5 +1,7 @@
 // The discrete wavelet transform with Daubechies' orthonormal wavelets and symmetric extension
-// (half-sample: ... x1 x0 | x0 x1 ...), equal to PyWavelets' wavedec and waverec.
+// (half-sample: ... x1 x0 | x0 x1 ...), equal to PyWavelets' wavedec and waverec; and denoising by
+// it: transform, set small coefficients to zero, transform back (Donoho & Johnstone, "Ideal spatial
+// adaptation by wavelet shrinkage", Biometrika 81(3), 1994).
 //
 // Source: I. Daubechies, "Ten Lectures on Wavelets", SIAM 1992, chapters 5 and 6 (filters: table
 // 6.1); S. Mallat, "A theory for multiresolution signal decomposition", IEEE PAMI 11(7), 1989 (the
@@ -9,6 +11,8 @@
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "kernels/backend.h"
 
 namespace cardiograd {
 
@@ -47,5 +51,11 @@ struct WaveletCoefficients {
 // Throws InputError where levels is below 1 or the signal is empty.
 WaveletCoefficients decompose(const Wavelet& wavelet, std::span<const double> x, int levels);
 std::vector<double> reconstruct(const Wavelet& wavelet, const WaveletCoefficients& coefficients);
+
+// One lead, in float64: what Backend::wavelet_denoise does. Throws as check_wavelet.
+std::vector<double> wavelet_denoise(const WaveletDenoiseSpec& spec, std::span<const double> x);
+
+// Throws InputError where there is no such wavelet, or the signal is too short for the levels.
+void check_wavelet(const WaveletDenoiseSpec& spec, std::int64_t length);
 
 }  // namespace cardiograd

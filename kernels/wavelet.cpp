@@ -1,10 +1,12 @@
-#include "data/wavelet.h"
+#include "kernels/wavelet.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
 
 #include "kernels/error.h"
+#include "kernels/text.h"
 
 namespace cardiograd {
 namespace {
@@ -46,6 +48,25 @@ std::int64_t mirrored(std::int64_t index, std::int64_t length) {
   std::int64_t at = index % period;
   if (at < 0) at += period;
   return at < length ? at : period - 1 - at;
+}
+
+double median_magnitude(std::vector<double> values) {
+  for (double& value : values) value = std::abs(value);
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return 0.5 * (*middle + *std::max_element(values.begin(), middle));
+}
+
+void shrink(std::vector<double>& coefficients, double threshold, bool soft) {
+  for (double& value : coefficients) {
+    const double magnitude = std::abs(value);
+    if (magnitude < threshold) {
+      value = 0.0;
+    } else if (soft) {
+      value = std::copysign(magnitude - threshold, value);
+    }
+  }
 }
 
 }  // namespace
@@ -134,6 +155,31 @@ std::vector<double> reconstruct(const Wavelet& wavelet, const WaveletCoefficient
   }
   x.resize(static_cast<std::size_t>(coefficients.length));
   return x;
+}
+
+std::string WaveletDenoiseSpec::to_string() const {
+  return "db" + std::to_string(vanishing_moments) + ",levels=" + std::to_string(levels) +
+         ",mode=" + (soft ? "soft" : "hard") + ",factor=" + shortest_number(factor);
+}
+
+void check_wavelet(const WaveletDenoiseSpec& spec, std::int64_t length) {
+  const Wavelet wavelet(spec.vanishing_moments);
+  if (spec.levels < 1) throw InputError("a wavelet transform needs at least 1 level");
+  if (spec.levels > wavelet.most_levels(length)) {
+    throw InputError("a signal of " + std::to_string(length) + " samples is too short for " +
+                     std::to_string(spec.levels) + " levels of db" +
+                     std::to_string(spec.vanishing_moments));
+  }
+}
+
+std::vector<double> wavelet_denoise(const WaveletDenoiseSpec& spec, std::span<const double> x) {
+  check_wavelet(spec, static_cast<std::int64_t>(x.size()));
+  const Wavelet wavelet(spec.vanishing_moments);
+  WaveletCoefficients coefficients = decompose(wavelet, x, spec.levels);
+  const double threshold = spec.factor * median_magnitude(coefficients.details.front());
+  shrink(coefficients.approximation, threshold, spec.soft);
+  for (std::vector<double>& detail : coefficients.details) shrink(detail, threshold, spec.soft);
+  return reconstruct(wavelet, coefficients);
 }
 
 }  // namespace cardiograd
