@@ -208,13 +208,14 @@ void apply_override(RunConfig& config, const std::string& text) {
   }
 }
 
-void check_together(const RunConfig& config, const std::string& file) {
+void check_together(const RunConfig& config, const std::string& file, RunDir run_dir) {
   const auto need = [&](bool holds, const std::string& sentence) {
     if (!holds) throw InputError(file + ": " + sentence);
   };
   need(!config.data.path.empty(),
        "data.path is missing: name the file that cardiograd prepare wrote");
-  need(!config.run.dir.empty(), "run.dir is missing: name the folder that the run shall make");
+  need(run_dir == RunDir::optional || !config.run.dir.empty(),
+       "run.dir is missing: name the folder that the run shall make");
   need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
   need(config.device != "cpu" || config.precision == "fp32",
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
@@ -269,7 +270,7 @@ std::int64_t RunConfig::samples_in(double seconds) const {
   return std::llround(seconds * static_cast<double>(data.rate));
 }
 
-RunConfig read_config(const std::filesystem::path& path, const Strings& overrides) {
+RunConfig read_config(const std::filesystem::path& path, const Strings& overrides, RunDir run_dir) {
   if (!std::filesystem::exists(path)) {
     throw InputError("config " + path.string() +
                      " does not exist; ready ones lie in trainer/configs");
@@ -282,7 +283,7 @@ RunConfig read_config(const std::filesystem::path& path, const Strings& override
                      ": this is not TOML: " + std::string(error.description()));
   }
   for (const std::string& text : overrides) apply_override(config, text);
-  check_together(config, path.string());
+  check_together(config, path.string(), run_dir);
   return config;
 }
 

@@ -133,10 +133,14 @@ struct RunConfig {
   std::int64_t samples_in(double seconds) const;  // at data.rate, rounded
 };
 
+// Whether a config must say where its run goes.
+enum class RunDir { required, optional };
+
 // Defaults, then the file, then each "section.key=value". Throws InputError that names file and
 // line (or the override), the key, and for an unknown key the nearest known one. Values are checked
 // one by one and against each other.
-RunConfig read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+RunConfig read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                      RunDir run_dir = RunDir::required);
 
 // The whole configuration as TOML, each key with its comment: reading it gives the same config.
 std::string to_toml(const RunConfig& config);

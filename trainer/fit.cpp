@@ -56,22 +56,6 @@ Session open_initialised(const RunConfig& config, bool resumes) {
   return session;
 }
 
-// PyTorch's advice for BCEWithLogitsLoss: negatives / positives of the training folds.
-std::vector<float> balanced_weights(const ExampleSource& source, const TrainingSet& training) {
-  const auto classes = static_cast<std::size_t>(source.classes());
-  std::vector<double> positives(classes, 0.0);
-  for (std::int32_t example : training.examples) {
-    const std::span<const float> row = source.targets(example);
-    for (std::size_t c = 0; c < classes; ++c) positives[c] += double{row[c]};
-  }
-  std::vector<float> weights;
-  for (double count : positives) {
-    const double negatives = static_cast<double>(training.examples.size()) - count;
-    weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
-  }
-  return weights;
-}
-
 // One run, from its first batch, or from where it stopped, to the last checkpoint.
 class Run {
  public:
@@ -125,13 +109,8 @@ class Run {
     log_.begin();
     state_.data = data_fingerprint(*session_.dataset);
     state_.train_examples = static_cast<std::int64_t>(training_.examples.size());
-    if (config_.data.standardize == "lead" && config_.reads("signal")) {
-      state_.standardisation =
-          lead_statistics(*session_.dataset, session_.source->records_of(training_.originals));
-    }
-    if (config_.train.pos_weight == "balanced") {
-      state_.pos_weight = balanced_weights(*session_.source, training_);
-    }
+    state_.standardisation = training_statistics(session_, training_, config_);
+    state_.pos_weight = positive_weights(session_, training_, config_);
     state_.seed = config_.train.seed;
     state_.task = session_.task.name;
     state_.classes = session_.task.classes;
@@ -227,7 +206,7 @@ class Run {
     BatchLoader loader(*session_.source, rest_of_epoch(), config_.train.batch_size,
                        training_.augmentation);
     Clock::time_point begun = Clock::now();
-    for (std::vector<Batch> batches; next_batches(loader, batches);) {
+    for (std::vector<Batch> batches; next_batches(loader, config_.train.accumulate, batches);) {
       state_.progress.waited += seconds_since(begun);
       heed_signals();
       step_.set_rate(rate());
@@ -242,17 +221,6 @@ class Run {
       if (std::isfinite(loss) && checkpoints_.due(state_.step)) save();
       begun = Clock::now();
     }
-  }
-
-  // The batches of the next step; false at the end of the epoch.
-  bool next_batches(BatchLoader& loader, std::vector<Batch>& batches) const {
-    batches.clear();
-    Batch batch;
-    while (static_cast<std::int64_t>(batches.size()) < config_.train.accumulate &&
-           loader.next(batch)) {
-      batches.push_back(std::move(batch));
-    }
-    return !batches.empty();
   }
 
   // Of the next step.

@@ -214,6 +214,13 @@ std::string with_millimetres(std::string svg, PaperSize size, const std::filesys
 
 }  // namespace
 
+void check_picture_path(const std::filesystem::path& path) {
+  ending_of(path);
+  const std::filesystem::path folder = path.parent_path();
+  if (folder.empty() || std::filesystem::is_directory(folder)) return;
+  throw InputError(path.string() + " cannot be written: there is no folder " + folder.string());
+}
+
 void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
                        std::string_view script) {
   write_file(path, run_gnuplot(path, terminal(path, size), script));

@@ -19,6 +19,10 @@ struct PictureSize {
 void draw_with_gnuplot(const std::filesystem::path& path, PictureSize size,
                        std::string_view script);
 
+// Throws InputError unless a picture of this name could be written: its ending is known and its
+// folder is there. For who computes for long before drawing.
+void check_picture_path(const std::filesystem::path& path);
+
 // A sheet whose picture is true to scale.
 struct PaperSize {
   double width = 297.0;  // mm

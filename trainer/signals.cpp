@@ -10,6 +10,7 @@ namespace {
 std::atomic<int> stop{0};
 std::atomic<bool> save{false};
 std::atomic<bool> interrupted{false};
+bool listening = false;  // some scope is there
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void take_note(int signal) {
@@ -29,7 +30,9 @@ void take_note(int signal) {
 
 }  // namespace
 
-SignalScope::SignalScope() {
+SignalScope::SignalScope() : outermost_(!listening) {
+  if (!outermost_) return;
+  listening = true;
   stop = 0;
   save = interrupted = false;
   struct sigaction action {};
@@ -40,6 +43,8 @@ SignalScope::SignalScope() {
 }
 
 SignalScope::~SignalScope() {
+  if (!outermost_) return;
+  listening = false;
   for (std::size_t i = 0; i < heeded.size(); ++i) sigaction(heeded[i], &before_[i], nullptr);
 }
 

@@ -15,8 +15,9 @@ class Interrupted : public Error {
   using Error::Error;
 };
 
-// Takes note of the three signals while it lives. A second SIGINT ends the program at once. One at
-// a time: the handlers are the process's.
+// Takes note of the three signals while it lives. A second SIGINT ends the program at once. The
+// handlers are the process's: one at a time, or one within another, which then also knows of what
+// came before it (runs that follow each other lose no signal between them).
 class SignalScope {
  public:
   SignalScope();
@@ -31,6 +32,7 @@ class SignalScope {
 
  private:
   static constexpr std::array<int, 3> heeded{SIGTERM, SIGINT, SIGUSR1};
+  bool outermost_;
   std::array<struct sigaction, heeded.size()> before_{};
 };
 

@@ -61,6 +61,37 @@ TrainingSet open_training_set(const Session& session, const RunConfig& config) {
   return set;
 }
 
+Standardisation training_statistics(const Session& session, const TrainingSet& training,
+                                    const RunConfig& config) {
+  if (config.data.standardize != "lead" || !config.reads("signal")) return {};
+  return lead_statistics(*session.dataset, session.source->records_of(training.originals));
+}
+
+std::vector<float> positive_weights(const Session& session, const TrainingSet& training,
+                                    const RunConfig& config) {
+  if (config.train.pos_weight != "balanced") return {};
+  std::vector<double> positives(static_cast<std::size_t>(session.source->classes()), 0.0);
+  for (std::int32_t example : training.examples) {
+    const std::span<const float> row = session.source->targets(example);
+    for (std::size_t c = 0; c < positives.size(); ++c) positives[c] += double{row[c]};
+  }
+  std::vector<float> weights;
+  for (double count : positives) {
+    const double negatives = static_cast<double>(training.examples.size()) - count;
+    weights.push_back(count > 0.0 ? static_cast<float>(negatives / count) : 1.0F);
+  }
+  return weights;
+}
+
+bool next_batches(BatchLoader& loader, std::int64_t accumulate, std::vector<Batch>& batches) {
+  batches.clear();
+  Batch batch;
+  while (static_cast<std::int64_t>(batches.size()) < accumulate && loader.next(batch)) {
+    batches.push_back(std::move(batch));
+  }
+  return !batches.empty();
+}
+
 std::string describe_augmentation(const RunConfig::Augment& augment) {
   std::vector<std::string> on;
   for (const auto& [name, value] :

@@ -21,6 +21,19 @@ struct TrainingSet {
 // Throws InputError, naming the key, where a fold has no record or the task no such class.
 TrainingSet open_training_set(const Session& session, const RunConfig& config);
 
+// What data.standardize asks for, of the originals; empty for "none" and where no signal is read.
+Standardisation training_statistics(const Session& session, const TrainingSet& training,
+                                    const RunConfig& config);
+
+// What train.pos_weight asks for: of each class, negatives / positives of the examples, 1 where it
+// has no positives (PyTorch's advice for BCEWithLogitsLoss); empty for "none".
+std::vector<float> positive_weights(const Session& session, const TrainingSet& training,
+                                    const RunConfig& config);
+
+// The batches of the next optimizer step: train.accumulate of them, fewer at the end of the
+// loader's order; false where nothing is left.
+bool next_batches(BatchLoader& loader, std::int64_t accumulate, std::vector<Batch>& batches);
+
 // The section augment, in samples at data.rate and with train.seed.
 AugmentSpec augment_spec(const RunConfig& config);
 

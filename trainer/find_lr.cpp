@@ -1,0 +1,129 @@
+#include "trainer/find_lr.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/error.h"
+#include "kernels/text.h"
+#include "trainer/gan.h"
+#include "trainer/session.h"
+#include "trainer/train_step.h"
+#include "trainer/training_set.h"
+
+namespace cardiograd {
+
+namespace {
+
+constexpr double divergence = 4.0;  // times the lowest loss: fastai's criterion
+constexpr std::int64_t least_steps = 20, most_steps = 100'000;
+constexpr std::size_t least_points = 10;  // to read a suggestion off
+
+double memory_of(const FindLrOptions& options) { return static_cast<double>(options.steps) / 20.0; }
+
+}  // namespace
+
+void check_find_lr(const FindLrOptions& options) {
+  if (!(std::isfinite(options.from) && options.from > 0.0)) {
+    throw InputError("--from must be a positive learning rate, not " +
+                     shortest_number(options.from));
+  }
+  if (!(std::isfinite(options.to) && options.to > options.from)) {
+    throw InputError("--to must be a learning rate above --from " + shortest_number(options.from) +
+                     ", not " + shortest_number(options.to));
+  }
+  if (options.steps < least_steps || options.steps > most_steps) {
+    throw InputError("--steps must be " + std::to_string(least_steps) + " to " +
+                     std::to_string(most_steps) + ", not " + std::to_string(options.steps));
+  }
+}
+
+LrCurve::LrCurve(const FindLrOptions& options)
+    : options_(options), decay_(1.0 - 1.0 / memory_of(options)) {
+  check_find_lr(options);
+}
+
+double LrCurve::next_lr() const {
+  const double position =
+      static_cast<double>(lr_.size()) / static_cast<double>(options_.steps - 1);
+  return options_.from * std::pow(options_.to / options_.from, position);
+}
+
+bool LrCurve::add(double loss) {
+  if (!std::isfinite(loss)) {
+    end_ = End::not_finite;
+    return false;
+  }
+  lr_.push_back(next_lr());
+  loss_.push_back(loss);
+  average_ = decay_ * average_ + (1.0 - decay_) * loss;
+  weight_ *= decay_;
+  smoothed_.push_back(average_ / (1.0 - weight_));
+  if (smoothed_.back() > divergence * *std::min_element(smoothed_.begin(), smoothed_.end())) {
+    end_ = End::diverged;
+    return false;
+  }
+  return static_cast<std::int64_t>(lr_.size()) < options_.steps;
+}
+
+double LrSuggestion::careful() const {
+  return steepest ? std::min(*steepest, tenth()) : tenth();
+}
+
+LrSuggestion suggest_lr(const LrCurve& curve) {
+  const std::vector<double>&lr = curve.lr(), &loss = curve.smoothed();
+  if (lr.size() < least_points) {
+    throw InputError("the loss " +
+                     std::string(curve.end() == LrCurve::End::not_finite ? "was no number"
+                                                                         : "diverged") +
+                     " after " + std::to_string(lr.size()) +
+                     " steps, too few to find a learning rate: set a smaller --from");
+  }
+  // The average of the first steps is of few losses, and so is noise.
+  const std::size_t first = std::max<std::size_t>(lr.size() / 10, 1);
+  const auto lowest = static_cast<std::size_t>(
+      std::min_element(loss.begin() + static_cast<std::ptrdiff_t>(first), loss.end()) -
+      loss.begin());
+  LrSuggestion suggestion{.lowest = lr[lowest], .lowest_loss = loss[lowest]};
+  double steepest = 0.0;
+  for (std::size_t i = first; i < lowest; ++i) {
+    const double slope = (loss[i + 1] - loss[i - 1]) / std::log(lr[i + 1] / lr[i - 1]);
+    if (slope >= steepest) continue;
+    steepest = slope;
+    suggestion.steepest = lr[i];
+  }
+  return suggestion;
+}
+
+LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quiet) {
+  LrCurve curve(options);
+  if (is_gan(config)) {
+    throw InputError("model \"dcgan\" has no loss whose fall could be followed: set train.lr by hand");
+  }
+  Session session = open_session(config);
+  if (!config.train.init.empty()) {
+    load_weights(session, config.train.init, config.train.init_except);
+  }
+  TrainingSet training = open_training_set(session, config);
+  session.source->set_standardisation(training_statistics(session, training, config));
+  TrainStep step(session, config);
+  step.set_loss(make_loss(session, config, positive_weights(session, training, config)));
+  session.model->train();
+  Progress progress(quiet);
+  progress.begin("learning-rate test", options.steps);
+  for (std::uint32_t epoch = 1;; ++epoch) {
+    training.augmentation.spec.epoch = epoch;
+    BatchLoader loader(
+        *session.source,
+        shuffled(training.examples, static_cast<std::uint64_t>(config.train.seed), epoch),
+        config.train.batch_size, training.augmentation);
+    for (std::vector<Batch> batches; next_batches(loader, config.train.accumulate, batches);) {
+      const double lr = curve.next_lr();
+      step.set_rate({.lr = lr});
+      const bool goes_on = curve.add(step(batches, epoch));
+      progress.update(static_cast<std::int64_t>(curve.lr().size()), "lr " + shortest_number(lr));
+      if (!goes_on) return curve;
+    }
+  }
+}
+
+}  // namespace cardiograd
