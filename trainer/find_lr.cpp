@@ -15,10 +15,25 @@ namespace cardiograd {
 namespace {
 
 constexpr double divergence = 4.0;  // times the lowest loss: fastai's criterion
-constexpr std::int64_t least_steps = 20, most_steps = 100'000;
+constexpr std::int64_t least_steps = 40, most_steps = 100'000;
 constexpr std::size_t least_points = 10;  // to read a suggestion off
 
-double memory_of(const FindLrOptions& options) { return static_cast<double>(options.steps) / 20.0; }
+constexpr std::int64_t share = 20;  // of the steps: what smooths, and what a slope is read off
+
+// Of the least-squares line through the values up to `reach` steps before and behind one. A step is
+// always the same ratio of learning rates, so that this orders slopes over log lr.
+double slope_at(const std::vector<double>& values, std::size_t at, std::size_t reach) {
+  const std::size_t begin = at - std::min(at, reach);
+  const std::size_t end = std::min(at + reach + 1, values.size());
+  const double centre = static_cast<double>(begin + end - 1) / 2.0;
+  double product = 0.0, square = 0.0;
+  for (std::size_t i = begin; i < end; ++i) {
+    const double distance = static_cast<double>(i) - centre;
+    product += distance * values[i];
+    square += distance * distance;
+  }
+  return product / square;
+}
 
 }  // namespace
 
@@ -38,13 +53,13 @@ void check_find_lr(const FindLrOptions& options) {
 }
 
 LrCurve::LrCurve(const FindLrOptions& options)
-    : options_(options), decay_(1.0 - 1.0 / memory_of(options)) {
+    : options_(options),
+      decay_(1.0 - static_cast<double>(share) / static_cast<double>(options.steps)) {
   check_find_lr(options);
 }
 
 double LrCurve::next_lr() const {
-  const double position =
-      static_cast<double>(lr_.size()) / static_cast<double>(options_.steps - 1);
+  const double position = static_cast<double>(lr_.size()) / static_cast<double>(options_.steps - 1);
   return options_.from * std::pow(options_.to / options_.from, position);
 }
 
@@ -65,28 +80,28 @@ bool LrCurve::add(double loss) {
   return static_cast<std::int64_t>(lr_.size()) < options_.steps;
 }
 
-double LrSuggestion::careful() const {
-  return steepest ? std::min(*steepest, tenth()) : tenth();
-}
+double LrSuggestion::careful() const { return steepest ? std::min(*steepest, tenth()) : tenth(); }
 
 LrSuggestion suggest_lr(const LrCurve& curve) {
   const std::vector<double>&lr = curve.lr(), &loss = curve.smoothed();
   if (lr.size() < least_points) {
-    throw InputError("the loss " +
-                     std::string(curve.end() == LrCurve::End::not_finite ? "was no number"
-                                                                         : "diverged") +
-                     " after " + std::to_string(lr.size()) +
-                     " steps, too few to find a learning rate: set a smaller --from");
+    throw InputError(
+        "the loss " +
+        std::string(curve.end() == LrCurve::End::not_finite ? "was no number" : "diverged") +
+        " after " + std::to_string(lr.size()) +
+        " steps, too few to find a learning rate: set a smaller --from");
   }
-  // The average of the first steps is of few losses, and so is noise.
+  // The average of the first steps is of few losses, and so is noise. Slopes are those of lines
+  // through some steps, for the same reason.
   const std::size_t first = std::max<std::size_t>(lr.size() / 10, 1);
   const auto lowest = static_cast<std::size_t>(
       std::min_element(loss.begin() + static_cast<std::ptrdiff_t>(first), loss.end()) -
       loss.begin());
   LrSuggestion suggestion{.lowest = lr[lowest], .lowest_loss = loss[lowest]};
+  const auto reach = std::max<std::size_t>(static_cast<std::size_t>(curve.planned() / share), 1);
   double steepest = 0.0;
   for (std::size_t i = first; i < lowest; ++i) {
-    const double slope = (loss[i + 1] - loss[i - 1]) / std::log(lr[i + 1] / lr[i - 1]);
+    const double slope = slope_at(loss, i, reach);
     if (slope >= steepest) continue;
     steepest = slope;
     suggestion.steepest = lr[i];
@@ -97,7 +112,8 @@ LrSuggestion suggest_lr(const LrCurve& curve) {
 LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quiet) {
   LrCurve curve(options);
   if (is_gan(config)) {
-    throw InputError("model \"dcgan\" has no loss whose fall could be followed: set train.lr by hand");
+    throw InputError(
+        "model \"dcgan\" has no loss whose fall could be followed: set train.lr by hand");
   }
   Session session = open_session(config);
   if (!config.train.init.empty()) {

@@ -18,7 +18,7 @@ struct FindLrOptions {
   std::int64_t steps = 100;
 };
 
-// Throws InputError, naming the option, where they make no test: 0 < from < to, both finite, 20 to
+// Throws InputError, naming the option, where they make no test: 0 < from < to, both finite, 40 to
 // 100,000 steps.
 void check_find_lr(const FindLrOptions& options);
 
@@ -39,6 +39,7 @@ class LrCurve {
   bool add(double loss);
 
   End end() const { return end_; }
+  std::int64_t planned() const { return options_.steps; }  // steps, had it not ended before
   const std::vector<double>& lr() const { return lr_; }
   const std::vector<double>& loss() const { return loss_; }
   // Exponential moving average with bias correction (Kingma & Ba 2015, section 3). Its memory is a
@@ -59,8 +60,8 @@ class LrCurve {
 struct LrSuggestion {
   double lowest = 0.0;               // where the smoothed loss is lowest
   double lowest_loss = 0.0;          // the smoothed loss there
-  std::optional<double> steepest{};  // where it falls fastest over log lr, before the lowest; absent
-                                     // where it never falls
+  std::optional<double> steepest{};  // where it falls fastest over log lr, before the lowest;
+                                     // absent where it never falls
   double tenth() const { return lowest / 10.0; }
   // The more careful of the two.
   double careful() const;
@@ -71,7 +72,8 @@ LrSuggestion suggest_lr(const LrCurve& curve);
 
 // The test with the parts of trainer fit: data, augmentation, initial weights, optimizer and loss
 // are the config's, its schedule is left aside. Epochs follow each other where the training folds
-// are small. Writes nothing; run.dir is not needed. Throws InputError for dcgan. quiet: no progress.
+// are small. Writes nothing; run.dir is not needed. Throws InputError for dcgan. quiet: no
+// progress.
 LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quiet = false);
 
 // Loss over learning rate (logarithmic) with what suggest_lr() found. As the pictures of plots.h.

@@ -29,8 +29,8 @@ void plot_lr(const std::filesystem::path& path, const std::string& title, const 
   const double start = curve.smoothed().front();
   const double most = std::min(*high, std::max(2.0 * start - *low, start * 1.3));
   const double margin = 0.08 * (most - *low) + 1e-9;
-  const std::string range = "low = " + gnuplot_number(*low - margin) +
-                            "\nhigh = " + gnuplot_number(most + margin) + "\n";
+  const std::string range =
+      "low = " + gnuplot_number(*low - margin) + "\nhigh = " + gnuplot_number(most + margin) + "\n";
   std::string plot;
   if (suggestion.steepest) {
     plot += marker("steepest", *suggestion.steepest, plot_vermilion) + ", ";

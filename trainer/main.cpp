@@ -12,10 +12,12 @@
 #include "trainer/config.h"
 #include "trainer/eval.h"
 #include "trainer/exit_codes.h"
+#include "trainer/find_lr_command.h"
 #include "trainer/fit.h"
 #include "trainer/gan.h"
 #include "trainer/metrics_report.h"
 #include "trainer/resume.h"
+#include "trainer/seeds_command.h"
 
 namespace {
 
@@ -29,6 +31,7 @@ struct FitArguments {
   bool quiet = false;
   bool json = false;
   bool resume = false;
+  std::string seeds;
 };
 
 void report_gan(const RunConfig& config, const GanResult& result, bool json) {
@@ -66,6 +69,7 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
                  "Go on with the run in run.dir from its last checkpoint, with the same bits as if "
                  "it had never stopped; without a checkpoint, begin anew");
   verb->add_flag("--json", arguments.json, "Print the test figures as one JSON object");
+  verb->add_option("--seeds", arguments.seeds, describe_seeds())->check(check_seeds);
   verb->add_flag_callback(
       "--help-config",
       [] {
@@ -79,13 +83,18 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
       join(changeable_keys()) + "\n\n" + describe_exit_codes());
   verb->callback([&arguments] {
     const RunConfig config = read_config(arguments.config, arguments.overrides);
+    const Start start = arguments.resume ? Start::resume : Start::anew;
+    if (!arguments.seeds.empty()) {
+      run_seeds(config, arguments.overrides,
+                {arguments.seeds, start, arguments.quiet, arguments.json});
+      return;
+    }
     if (is_gan(config)) {
       if (arguments.resume) throw InputError("model \"dcgan\" cannot be resumed: run it anew");
       report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
       return;
     }
-    const FitResult result =
-        fit(config, arguments.quiet, arguments.resume ? Start::resume : Start::anew);
+    const FitResult result = fit(config, arguments.quiet, start);
     if (result.was_finished) {
       report_finished(config, arguments.json);
       return;
@@ -154,6 +163,7 @@ int main(int argc, char** argv) {
   bool eval_json = false;
   add_fit(app, fit_arguments);
   add_eval(app, eval_options, eval_json);
+  add_find_lr(app);
   add_models(app);
   return run_command_line(app, argc, argv);
 }
