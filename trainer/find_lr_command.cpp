@@ -71,6 +71,10 @@ std::string to_table(const LrCurve& curve, const LrSuggestion& found) {
   if (!found.steepest) {
     text += "The loss never fell: do not trust this; try a larger --to, or look at the data\n";
   }
+  const std::vector<double>& lr = curve.lr();
+  if (curve.end() == LrCurve::End::all_steps && found.lowest > lr[lr.size() - lr.size() / 20 - 1]) {
+    text += "The loss was lowest at the largest learning rates: a larger --to tells more\n";
+  }
   return text;
 }
 

@@ -17,7 +17,7 @@ std::string marker(const std::string& name, double lr, const char* colour) {
   char shown[32];
   std::snprintf(shown, sizeof shown, "%.2g", lr);
   return "'+' using (" + x + "):(low + $0 * (high - low)) every ::0::1 with lines lw 2 dt '-' lc " +
-         "rgb '" + colour + "' title " + gnuplot_quote(name + "  " + shown);
+         "rgb '" + colour + "' title " + gnuplot_quote(name + ":  " + shown);
 }
 
 }  // namespace
@@ -25,12 +25,13 @@ std::string marker(const std::string& name, double lr, const char* colour) {
 void plot_lr(const std::filesystem::path& path, const std::string& title, const LrCurve& curve,
              const LrSuggestion& suggestion) {
   // Losses that shoot up at the end would press everything else flat.
-  const auto [low, high] = std::minmax_element(curve.smoothed().begin(), curve.smoothed().end());
+  const double low = *std::min_element(curve.loss().begin(), curve.loss().end());
+  const double high = *std::max_element(curve.smoothed().begin(), curve.smoothed().end());
   const double start = curve.smoothed().front();
-  const double most = std::min(*high, std::max(2.0 * start - *low, start * 1.3));
-  const double margin = 0.08 * (most - *low) + 1e-9;
+  const double most = std::min(high, std::max(2.0 * start - low, start * 1.3));
+  const double margin = 0.08 * (most - low) + 1e-9;
   const std::string range =
-      "low = " + gnuplot_number(*low - margin) + "\nhigh = " + gnuplot_number(most + margin) + "\n";
+      "low = " + gnuplot_number(low - margin) + "\nhigh = " + gnuplot_number(most + margin) + "\n";
   std::string plot;
   if (suggestion.steepest) {
     plot += marker("steepest", *suggestion.steepest, plot_vermilion) + ", ";

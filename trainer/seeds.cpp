@@ -31,7 +31,7 @@ constexpr int deepest_report = 4;
 // -- The list.
 
 [[noreturn]] void fail_list(const std::string& text, const std::string& problem) {
-  throw InputError("seeds " + quote(text) + ": " + problem);
+  throw InputError(quote(text) + ": " + problem);
 }
 
 std::int64_t parse_seed(const std::string& text, std::string_view word) {

@@ -212,6 +212,9 @@ TEST(Config, ValuesThatDoNotFitTogetherAreRefused) {
             ": data.path is missing: name the file that cardiograd prepare wrote");
   EXPECT_EQ(error("[data]\npath = 'p'"),
             ": run.dir is missing: name the folder that the run shall make");
+  const TempFolder folder;
+  const auto path = folder.write("c.toml", "[data]\npath = 'p'");
+  EXPECT_EQ(read_config(path, {}, RunDir::optional).run.dir, "");
   EXPECT_EQ(error(minimal, {"data.rate=250"}), ": data.rate must be 100 or 500");
   EXPECT_EQ(error(minimal, {"precision=bf16"}),
             ": precision \"bf16\" needs a CUDA device; on the CPU use \"fp32\"");
