@@ -104,7 +104,7 @@ TEST(SeedsOption, GivesTheFiguresOfSingleRunsAndSkipsWhatIsDone) {
 
 TEST(SeedsOption, AStoppedCommandGoesOnWhereItWas) {
   const TempFolder folder;
-  const Arguments arguments{"--seeds", "0-1", "run.dir=runs", "train.epochs=20"};
+  const Arguments arguments{"--seeds", "0-1", "run.dir=runs", "train.epochs=8"};
   std::thread killer;
   const ProgramResult stopped = trainer(folder, "fit", arguments, [&](int process) {
     killer = std::thread([&folder, process] {
@@ -126,7 +126,7 @@ TEST(SeedsOption, AStoppedCommandGoesOnWhereItWas) {
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_NE(resumed.err.find("resumed from runs/seed-1/last"), std::string::npos) << resumed.err;
   const ProgramResult whole =
-      trainer(folder, "fit", {"--seeds", "0-1", "run.dir=whole", "train.epochs=20", "--quiet"});
+      trainer(folder, "fit", {"--seeds", "0-1", "run.dir=whole", "train.epochs=8", "--quiet"});
   EXPECT_EQ(whole.exit_code, 0) << whole.err;
   EXPECT_EQ(read_file(folder / "runs/seeds.json"), read_file(folder / "whole/seeds.json"));
 }
