@@ -120,6 +120,7 @@ struct RunConfig {
     std::int64_t checkpoint_steps = 0;
     double checkpoint_minutes = 0.0;
     std::int64_t keep = 1;
+    double timeout_seconds = 300.0;
 
     bool operator==(const Run&) const = default;
   } run;

@@ -25,7 +25,7 @@ const std::vector<ConfigField>& config_fields() {
       {"deterministic", "same bits in every run (always so on the CPU)",
        [](C& c) -> Slot { return &c.deterministic; }},
       {"threads",
-       "CPU threads; 0: one a core",
+       "CPU threads of a process; 0: one a core, shared among the machine's processes",
        [](C& c) -> Slot { return &c.threads; },
        {},
        0,
@@ -127,7 +127,7 @@ const std::vector<ConfigField>& config_fields() {
        1,
        unlimited},
       {"train.batch_size",
-       "records a step",
+       "records a step, over all processes",
        [](C& c) -> Slot { return &c.train.batch_size; },
        {},
        1,
@@ -248,6 +248,12 @@ const std::vector<ConfigField>& config_fields() {
        {},
        1,
        10000},
+      {"run.timeout_seconds",
+       "several processes: how long one waits for the others before it gives them up",
+       [](C& c) -> Slot { return &c.run.timeout_seconds; },
+       {},
+       0.1,
+       1e6},
   };
   static const std::vector<ConfigField> all =
       joined(joined(joined(table, loss_fields()), schedule_fields()), augment_fields());

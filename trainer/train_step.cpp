@@ -7,12 +7,17 @@
 
 namespace cardiograd {
 
-TrainStep::TrainStep(const Session& session, const RunConfig& config)
+TrainStep::TrainStep(const Session& session, const RunConfig& config, const Ranks& ranks,
+                     RankExchange& exchange)
     : session_(session),
+      exchange_(exchange),
       train_(config.train),
       parameters_(*session.model,
                   {.decay_groups = train_.decay == "weights", .frozen = train_.freeze}),
+      reduction_(parameters_, ranks),
       optimizer_(optimizer_spec(train_), parameters_) {
+  ranks.broadcast(session.model->parameters(), "the broadcast of the model");
+  ranks.broadcast(session.model->buffers(), "the broadcast of the model");
   if (train_.on_nan != "skip") return;
   for (const NamedTensor& buffer : session.model->buffers()) {
     buffers_.push_back(buffer.tensor);
@@ -40,20 +45,31 @@ void TrainStep::restore_buffers() {
 double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
+  const std::string step = " of step " + std::to_string(optimizer_.steps() + 1);
+  reduction_.begin("the gradients" + step);
   std::int64_t examples = 0;
-  for (const Batch& batch : batches) examples += batch.size;
-  double mean = 0.0;
+  const Batch* last = nullptr;  // that this rank has a part of
   for (const Batch& batch : batches) {
+    examples += batch.whole;
+    if (batch.size > 0) last = &batch;
+  }
+  std::vector<Tensor> losses;
+  for (const Batch& batch : batches) {
+    if (batch.size == 0) continue;
     const RandomScope random(static_cast<std::uint64_t>(train_.seed),
                              static_cast<std::uint32_t>(epoch), batch.records);
     const Tensor logits = session_.model->forward({batch.signal, batch.notes});
     Tensor loss = loss_(logits, batch.targets);
-    if (batches.size() > 1) {
+    if (batch.size != examples) {
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }
-    parameters_.backward(loss, &batch == &batches.back());
-    mean += loss.item();
+    parameters_.backward(loss, &batch == last);
+    losses.push_back(loss);
   }
+  reduction_.finish();
+  double mean = 0.0;
+  for (const Tensor& loss : losses) mean += loss.item();
+  exchange_.sum({&mean, 1}, "the loss" + step);
   if (std::isfinite(mean)) {
     optimizer_.step(train_.clip_norm);
   } else {

@@ -8,6 +8,7 @@
 #include "nn/flat_parameters.h"
 #include "nn/optimizer.h"
 #include "trainer/config.h"
+#include "trainer/ranks.h"
 #include "trainer/schedule.h"
 #include "trainer/session.h"
 
@@ -15,16 +16,17 @@ namespace cardiograd {
 
 class TrainStep {
  public:
-  // Moves the model's parameters into one buffer. The session must outlive it. Throws InputError
-  // where train.freeze does not fit the model.
-  TrainStep(const Session& session, const RunConfig& config);
+  // Moves the model's parameters into one buffer, where they are rank 0's. Session, ranks and
+  // exchange must outlive it. Throws InputError where train.freeze does not fit the model.
+  TrainStep(const Session& session, const RunConfig& config, const Ranks& ranks,
+            RankExchange& exchange);
 
   // Learning rate and momentum of the next step.
   void set_rate(const Schedule::Point& rate);
   void set_loss(Loss loss) { loss_ = std::move(loss); }
   const Loss& loss() const { return loss_; }
 
-  // The mean loss of the batches' examples, whose gradients make one step together
+  // The mean loss of the batches' examples, of all ranks, whose gradients make one step together
   // (train.accumulate). Where it is not finite the optimizer does not step; and with train.on_nan =
   // "skip" nothing of the batches stays, running statistics included.
   double operator()(std::span<const Batch> batches, std::int64_t epoch);
@@ -37,8 +39,10 @@ class TrainStep {
   void restore_buffers();
 
   const Session& session_;
+  RankExchange& exchange_;
   RunConfig::Train train_;
   FlatParameters parameters_;
+  GradientReduction reduction_;
   Optimizer optimizer_;
   Loss loss_;
   std::vector<Tensor> buffers_, kept_;  // the model's, and what they were before the batches
