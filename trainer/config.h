@@ -27,6 +27,7 @@ struct RunConfig {
     std::string name = "cnn";
     double dropout = 0.0;
     bool batch_norm = false;
+    bool sync_batch_norm = false;
     std::int64_t layers = 6;
     std::int64_t heads = 12;
     std::int64_t width = 120;

@@ -1,6 +1,7 @@
 #include "trainer/train_step.h"
 
 #include <cmath>
+#include <utility>
 
 #include "nn/ops.h"
 #include "nn/random.h"
@@ -11,7 +12,9 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
                      RankExchange& exchange)
     : session_(session),
       exchange_(exchange),
+      ranks_(ranks),
       train_(config.train),
+      shares_batch_(config.model.sync_batch_norm && !ranks.alone()),
       parameters_(*session.model,
                   {.decay_groups = train_.decay == "weights", .frozen = train_.freeze}),
       reduction_(parameters_, ranks),
@@ -42,20 +45,34 @@ void TrainStep::restore_buffers() {
   }
 }
 
+// A rank that has nothing of a batch is still asked for its part of the sums in between.
+bool TrainStep::takes_part(const Batch& batch) const { return batch.size > 0 || shares_batch_; }
+
+std::optional<SharedBatchScope> TrainStep::share(const Batch& batch,
+                                                 const std::string& what) const {
+  if (!shares_batch_) return {};
+  return std::optional<SharedBatchScope>(
+      std::in_place, SharedBatch{[this, what](const View& view) {
+                                   ranks_.communicator().all_reduce_sum(view, what);
+                                 },
+                                 batch.whole});
+}
+
 double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
   const std::string step = " of step " + std::to_string(optimizer_.steps() + 1);
   reduction_.begin("the gradients" + step);
   std::int64_t examples = 0;
-  const Batch* last = nullptr;  // that this rank has a part of
+  const Batch* last = nullptr;
   for (const Batch& batch : batches) {
     examples += batch.whole;
-    if (batch.size > 0) last = &batch;
+    if (takes_part(batch)) last = &batch;
   }
   std::vector<Tensor> losses;
   for (const Batch& batch : batches) {
-    if (batch.size == 0) continue;
+    if (!takes_part(batch)) continue;
+    const std::optional<SharedBatchScope> shared = share(batch, "the batch's moments" + step);
     const RandomScope random(static_cast<std::uint64_t>(train_.seed),
                              static_cast<std::uint32_t>(epoch), batch.records);
     const Tensor logits = session_.model->forward({batch.signal, batch.notes});
@@ -64,7 +81,7 @@ double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch)
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }
     parameters_.backward(loss, &batch == last);
-    losses.push_back(loss);
+    if (batch.size > 0) losses.push_back(loss);
   }
   reduction_.finish();
   double mean = 0.0;

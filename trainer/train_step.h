@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "nn/flat_parameters.h"
 #include "nn/optimizer.h"
+#include "nn/shared_batch.h"
 #include "trainer/config.h"
 #include "trainer/ranks.h"
 #include "trainer/schedule.h"
@@ -35,12 +38,16 @@ class TrainStep {
   const Optimizer& optimizer() const { return optimizer_; }
 
  private:
+  bool takes_part(const Batch& batch) const;
+  std::optional<SharedBatchScope> share(const Batch& batch, const std::string& what) const;
   void keep_buffers();
   void restore_buffers();
 
   const Session& session_;
   RankExchange& exchange_;
+  const Ranks& ranks_;
   RunConfig::Train train_;
+  bool shares_batch_;  // BatchNorm is over that of all ranks
   FlatParameters parameters_;
   GradientReduction reduction_;
   Optimizer optimizer_;
