@@ -137,6 +137,7 @@ class Run {
       state_.pos_weight = balanced_weights(*session_.source, training_);
     }
     state_.seed = config_.train.seed;
+    state_.ranks = ranks_.size();
     state_.task = session_.task.name;
     state_.classes = session_.task.classes;
     state_.model = session_.options;
