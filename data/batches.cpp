@@ -184,7 +184,7 @@ ExampleSource::Parts ExampleSource::choose(std::span<const std::int32_t> example
 Batch ExampleSource::make(std::span<const std::int32_t> examples,
                           const Augmentation& augmentation) const {
   Batch batch;
-  batch.size = static_cast<std::int64_t>(examples.size());
+  batch.size = batch.whole = static_cast<std::int64_t>(examples.size());
   const Dims size{batch.size};
   const Parts parts = choose(examples, augmentation);
   batch.records = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.keys);
@@ -243,12 +243,23 @@ std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint
 
 BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
                          std::int64_t batch_size, Augmentation augmentation, std::size_t ahead)
+    : BatchLoader(source, order,
+                  shares_of_batches(static_cast<std::int64_t>(order.size()), batch_size, 0, 1),
+                  std::move(augmentation), ahead) {}
+
+BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
+                         std::vector<Share> shares, Augmentation augmentation, std::size_t ahead)
     : source_(source),
       order_(std::move(order)),
-      batch_size_(batch_size),
+      shares_(std::move(shares)),
       augmentation_(std::move(augmentation)),
       ahead_(ahead) {
-  CG_CHECK(batch_size > 0 && ahead > 0, "a batch holds at least one example");
+  CG_CHECK(ahead > 0, "a batch is prepared ahead at least");
+  const auto examples = static_cast<std::int64_t>(order_.size());
+  for (const Share& share : shares_) {
+    CG_CHECK(share.first >= 0 && share.count >= 0 && share.first <= examples - share.count,
+             "a share of examples that the order does not have");
+  }
   thread_ = std::thread([this] { prepare(); });
 }
 
@@ -264,10 +275,11 @@ BatchLoader::~BatchLoader() {
 void BatchLoader::prepare() {
   limit_threads(1);
   try {
-    for (std::size_t at = 0; at < order_.size();) {
-      const std::size_t count = std::min(static_cast<std::size_t>(batch_size_), order_.size() - at);
-      Batch batch = source_.make(std::span(order_).subspan(at, count), augmentation_);
-      at += count;
+    for (const Share& share : shares_) {
+      Batch batch = source_.make(std::span(order_).subspan(static_cast<std::size_t>(share.first),
+                                                           static_cast<std::size_t>(share.count)),
+                                 augmentation_);
+      batch.whole = share.whole;
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });
       if (stop_) return;

@@ -16,6 +16,7 @@
 #include "data/labels.h"
 #include "data/note_matrix.h"
 #include "data/packed.h"
+#include "data/shares.h"
 #include "nn/tensor.h"
 
 namespace cardiograd {
@@ -37,6 +38,7 @@ struct Batch {
   Tensor targets;  // f32 [N, classes], 0 or 1; in between where mixup mixed
   Tensor records;  // i32 [N]: what keys the random draws: record + copy * records in the file
   std::int64_t size = 0;
+  std::int64_t whole = 0;  // size, and what other processes have of the same batch
 };
 
 // How training batches differ from the records as they are; by default not at all.
@@ -95,12 +97,15 @@ class ExampleSource {
 std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint64_t seed,
                                    std::uint32_t epoch);
 
-// Hands out the examples of `order` in batches of batch_size (the last one may be smaller),
-// prepared ahead by one thread. An error of that thread comes out of next().
+// Hands out the examples of `order` in batches of batch_size (the last one may be smaller), or in
+// the given shares of such batches, prepared ahead by one thread. An empty share is a batch of size
+// 0. An error of that thread comes out of next().
 class BatchLoader {
  public:
   BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order, std::int64_t batch_size,
               Augmentation augmentation = {}, std::size_t ahead = 2);
+  BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
+              std::vector<Share> shares, Augmentation augmentation = {}, std::size_t ahead = 2);
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
   ~BatchLoader();
@@ -113,7 +118,7 @@ class BatchLoader {
 
   const ExampleSource& source_;
   std::vector<std::int32_t> order_;
-  std::int64_t batch_size_;
+  std::vector<Share> shares_;
   Augmentation augmentation_;
   std::size_t ahead_;
   std::mutex mutex_;

@@ -83,7 +83,8 @@ struct BatchNormOptions {
   Tensor residual{};  // of x's shape, added before ReLU; may be undefined
 };
 // relu(batch_norm(x) + residual). running_mean and running_var, statistics_dtype of x's, are
-// updated in training, read otherwise.
+// updated in training, read otherwise. In a SharedBatchScope (nn/shared_batch.h) training
+// normalises by the moments of all processes' rows.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_var,
                   const BatchNormOptions& options);

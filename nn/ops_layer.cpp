@@ -1,6 +1,11 @@
 // Operations with weights, pooling, normalisation and the loss.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include "nn/flop_meter.h"
 #include "nn/ops.h"
+#include "nn/shared_batch.h"
 #include "nn/tape.h"
 
 namespace cardiograd {
@@ -143,6 +148,43 @@ struct BatchNormTrainingOp {
   }
 };
 
+// Of a batch that several processes share. Its parts are the operations that take the moments as
+// given: with x^ = (x - mean) inv_std and means over the whole batch,
+//   dx = gamma inv_std (dy + t),  t = -mean(dy x^) x^ - mean(dy)  (Ioffe & Szegedy 2015),
+// where t is x normalised with other gains, and gamma inv_std t its way back.
+struct SharedBatchNormOp {
+  static constexpr std::string_view name = "batch_norm (shared batch)";
+  BatchNormSpec spec;
+  std::shared_ptr<const SharedBatch> batch;
+  double rows = 0.0;
+  Tensor x, gamma, mean, variance, y;
+  void backward(const Tensor& dy, Gradients& gradients) {
+    const NormTargets d(gradients, x, gamma);
+    Backend& backend = *dy.backend();
+    backend.batch_norm_inference_backward(
+        spec, x.view(), gamma.view(), mean.view(), variance.view(), optional_view(y), dy.view(),
+        d.dx.view(), residual_target(spec, gradients), d.dgamma.view(), d.dbeta.view());
+    const std::int64_t channels = gamma.numel();
+    const Tensor means = like(gamma, {2, channels});
+    const Tensor gain = means.window(0, {channels}), offset = means.window(channels, {channels});
+    backend.scale(d.dgamma.view(), -1.0 / rows, gain.view());
+    backend.scale(d.dbeta.view(), -1.0 / rows, offset.view());
+    batch->sum(means.view());
+    if (gradients.wanted(0)) {
+      const BatchNormSpec plain{spec.eps, spec.momentum, false};
+      const Tensor t = like(x, x.dims()), dx = like(x, x.dims()),
+                   unused = like(gamma, {2, channels});
+      backend.batch_norm_inference_forward(plain, x.view(), gain.view(), offset.view(), {},
+                                           mean.view(), variance.view(), t.view());
+      backend.batch_norm_inference_backward(
+          plain, x.view(), gamma.view(), mean.view(), variance.view(), {}, t.view(), dx.view(), {},
+          unused.window(0, {channels}).view(), unused.window(channels, {channels}).view());
+      backend.accumulate(dx.view(), d.dx.view());
+    }
+    give_residual(spec, dy, gradients);
+  }
+};
+
 struct BatchNormInferenceOp {
   static constexpr std::string_view name = "batch_norm (inference)";
   BatchNormSpec spec;
@@ -252,9 +294,65 @@ Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_length) {
   return y;
 }
 
+namespace {
+
+// alpha * sum of the rows of all processes, [C].
+Tensor shared_row_sum(const Tensor& x, double alpha, const SharedBatch& batch) {
+  Dims kept = x.dims();
+  for (int axis = 0; axis + 1 < kept.rank(); ++axis) kept[axis] = 1;
+  const Tensor total = like(x, kept);
+  x.backend()->sum(x.view(), alpha, total.view());
+  batch.sum(total.view());
+  return total.window(0, {x.size(-1)});
+}
+
+void update_running(const Tensor& running, const Tensor& of_batch, double momentum, double factor) {
+  Backend& backend = *running.backend();
+  const Tensor scaled = like(of_batch, of_batch.dims());
+  backend.scale(of_batch.view(), momentum * factor, scaled.view());
+  backend.scale(running.view(), 1.0 - momentum, running.view());
+  backend.accumulate(scaled.view(), running.view());
+}
+
+// In training: as batch_norm, with the moments of the whole batch, in two passes.
+Tensor shared_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                         const Tensor& running_mean, const Tensor& running_var,
+                         const BatchNormOptions& options,
+                         std::shared_ptr<const SharedBatch> batch) {
+  CG_CHECK(x.dtype() == statistics_dtype(x.dtype()),
+           "batch_norm of a batch that several processes share needs f32, not " +
+               std::string(name_of(x.dtype())));
+  const BatchNormSpec spec{options.eps, options.momentum, options.relu};
+  Backend& backend = *x.backend();
+  auto rows = static_cast<double>(batch->records);
+  for (int axis = 1; axis + 1 < x.dims().rank(); ++axis) rows *= static_cast<double>(x.size(axis));
+  const Tensor mean = shared_row_sum(x, 1.0 / rows, *batch);
+  const Tensor shift = like(mean, mean.dims());
+  backend.scale(mean.view(), -1.0, shift.view());
+  const Tensor squares = like(x, x.dims());
+  backend.add(x.view(), shift.view(), squares.view());
+  backend.multiply(squares.view(), squares.view(), squares.view());
+  const Tensor variance = shared_row_sum(squares, 1.0 / rows, *batch);
+  update_running(running_mean, mean, spec.momentum, 1.0);
+  update_running(running_var, variance, spec.momentum, rows / std::max(rows - 1.0, 1.0));
+  Tensor y = like(x, x.dims());
+  backend.batch_norm_inference_forward(spec, x.view(), gamma.view(), beta.view(),
+                                       optional_view(options.residual), mean.view(),
+                                       variance.view(), y.view());
+  record(y, {x, gamma, beta, options.residual},
+         SharedBatchNormOp{spec, std::move(batch), rows, x, gamma, mean, variance,
+                           spec.relu ? y.detach() : Tensor()});
+  return y;
+}
+
+}  // namespace
+
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_var,
                   const BatchNormOptions& options) {
+  if (auto shared = SharedBatchScope::current(); shared && options.training) {
+    return shared_batch_norm(x, gamma, beta, running_mean, running_var, options, std::move(shared));
+  }
   const BatchNormSpec spec{options.eps, options.momentum, options.relu};
   const Tensor& residual = options.residual;
   Tensor y = like(x, x.dims());

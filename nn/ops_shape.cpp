@@ -126,8 +126,9 @@ Tensor reshape(const Tensor& x, const std::vector<std::int64_t>& sizes) {
 }
 
 Tensor flatten(const Tensor& x) {
-  const std::int64_t rows = x.size(0);
-  return reshape(x, {rows, rows == 0 ? 0 : x.numel() / rows});
+  std::int64_t width = 1;
+  for (int axis = 1; axis < x.dims().rank(); ++axis) width *= x.size(axis);
+  return reshape(x, {x.size(0), width});
 }
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {

@@ -10,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/text.h"
 #include "nn/lost_pages.h"
+#include "trainer/communicator.h"
 #include "trainer/exit_codes.h"
 #include "trainer/signals.h"
 
@@ -29,7 +30,8 @@ std::string verb_problem(CLI::App& app, int argc, char** argv) {
   return "there is no verb " + quote(argv[1]) + suggestion(argv[1], verbs);
 }
 
-int refuse(const std::string& program, const std::string& problem) {
+int refuse(const Launch& launch, const std::string& program, const std::string& problem) {
+  if (!launch.is_first()) return exit_wrong_usage;
   std::fprintf(stderr, "%s: %s\nRun %s --help for more.\n", program.c_str(), problem.c_str(),
                program.c_str());
   return exit_wrong_usage;
@@ -37,9 +39,9 @@ int refuse(const std::string& program, const std::string& problem) {
 
 }  // namespace
 
-int run_command_line(CLI::App& app, int argc, char** argv) {
+int run_command_line(CLI::App& app, int argc, char** argv, const Launch& launch) {
   const std::string problem = verb_problem(app, argc, argv);
-  if (!problem.empty()) return refuse(app.get_name(), problem);
+  if (!problem.empty()) return refuse(launch, app.get_name(), problem);
   report_lost_pages(app.get_name());
   try {
     app.parse(argc, argv);
@@ -47,16 +49,19 @@ int run_command_line(CLI::App& app, int argc, char** argv) {
       throw InputError("standard output cannot be written");
     }
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    if (error.get_exit_code() == 0) {  // --help and --version
+      return launch.is_first() ? app.exit(error) : exit_ok;
+    }
     const std::vector<CLI::App*> verb = app.get_subcommands();
-    return refuse(app.get_name() + (verb.empty() ? "" : " " + verb.front()->get_name()),
+    return refuse(launch, app.get_name() + (verb.empty() ? "" : " " + verb.front()->get_name()),
                   error.what());
   } catch (const Interrupted& stop) {
-    std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), stop.what());
+    if (launch.is_first()) std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), stop.what());
     return exit_interrupted;
+  } catch (const LostRank& error) {
+    return end_after_error(launch, app.get_name(), error.what(), exit_lost_rank);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), error.what());
-    return exit_failed;
+    return end_after_error(launch, app.get_name(), error.what(), exit_failed);
   }
   return exit_ok;
 }

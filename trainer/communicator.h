@@ -27,15 +27,11 @@ namespace cardiograd {
 
 class Backend;
 
-// Ranks that did not arrive, or ranks that are out of step.
+// Ranks that did not arrive, or ranks that are out of step. Exit code: exit_lost_rank.
 class LostRank : public DeviceError {
  public:
   using DeviceError::DeviceError;
 };
-
-// Exit codes of a run of several processes, of every rank and of mpirun.
-inline constexpr int failed_exit_code = 1;      // a rank ended with an error of its own
-inline constexpr int lost_rank_exit_code = 76;  // a rank died or hung: LostRank
 
 class Communicator {
  public:

@@ -221,6 +221,8 @@ void check_together(const RunConfig& config, const std::string& file, RunDir run
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
   need(config.train.init_except.empty() || !config.train.init.empty(),
        "train.init_except needs train.init: name the weights to start from");
+  need(!config.model.sync_batch_norm || config.model.batch_norm,
+       "model.sync_batch_norm needs model.batch_norm: set both, or neither");
   const RunConfig::Schedule& schedule = config.schedule;
   need(schedule.warmup_epochs == 0.0 || (schedule.name != "one_cycle" && schedule.name != "fastai"),
        "schedule.name = \"" + schedule.name +

@@ -27,6 +27,7 @@ struct RunConfig {
     std::string name = "cnn";
     double dropout = 0.0;
     bool batch_norm = false;
+    bool sync_batch_norm = false;
     std::int64_t layers = 6;
     std::int64_t heads = 12;
     std::int64_t width = 120;
@@ -120,6 +121,7 @@ struct RunConfig {
     std::int64_t checkpoint_steps = 0;
     double checkpoint_minutes = 0.0;
     std::int64_t keep = 1;
+    double timeout_seconds = 300.0;
 
     bool operator==(const Run&) const = default;
   } run;

@@ -71,14 +71,16 @@ void check_state(const TrainingState& state, const Session& session, const RunCo
 
 }  // namespace
 
-EvalResult evaluate_run(const EvalOptions& options) {
+EvalResult evaluate_run(const EvalOptions& options, const Launch& launch) {
   const fs::path weights = weights_of(options);
   std::optional<TrainingState> state;
   if (options.is_of_run() || fs::exists(weights / "state.json")) {
     state = read_training_state(weights);
   }
   const RunConfig config = config_of(options, weights);
-  Session session = open_session(config);
+  const Ranks ranks(launch, config);
+  Session session = open_session(config, ranks.backend());
+  ranks.check_same(data_fingerprint(*session.dataset), "data set");
   if (state) check_state(*state, session, config, weights);
   load_weights(session, weights);
   if (state) {
@@ -90,11 +92,15 @@ EvalResult evaluate_run(const EvalOptions& options) {
   }
   const std::vector<std::int32_t> examples =
       examples_of(session, config.data.test_folds, options.fold ? "--fold" : "data.test_folds");
-  Progress progress(options.quiet);
+  Progress progress(options.quiet || !ranks.is_first());
   const Loss loss = make_loss(session, config, state ? state->pos_weight : std::vector<float>());
   const Outcome outcome =
-      run_model(session, examples, config.train.batch_size, loss, progress, "evaluating");
-  EvalResult result{evaluate_with_intervals(outcome.predictions(session.task)), outcome.loss, {}};
+      run_model(session, ranks, examples, config.train.batch_size, loss, progress, "evaluation");
+  ranks.leave_to_first();
+  const Predictions predictions = outcome.predictions(session.task);
+  EvalResult result{ranks.is_first() ? evaluate_with_intervals(predictions) : evaluate(predictions),
+                    outcome.loss,
+                    {}};
   if (state) result.epoch = state->epoch;
   return result;
 }

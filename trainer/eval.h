@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/launch.h"
 #include "trainer/metrics.h"
 
 namespace cardiograd {
@@ -31,7 +32,8 @@ struct EvalResult {
   std::optional<std::int64_t> epoch;  // of a checkpoint; weights alone do not tell it
 };
 
-// Throws InputError where the run's folder, the data and the model do not fit together.
-EvalResult evaluate_run(const EvalOptions& options);
+// Throws InputError where the run's folder, the data and the model do not fit together. With
+// several ranks, rank 0 alone returns intervals.
+EvalResult evaluate_run(const EvalOptions& options, const Launch& launch = {});
 
 }  // namespace cardiograd

@@ -10,6 +10,7 @@ enum ExitCode : int {
   exit_failed = 1,
   exit_wrong_usage = 2,
   exit_interrupted = 75,  // EX_TEMPFAIL of sysexits.h: worth trying again
+  exit_lost_rank = 76,    // LostRank
 };
 
 // The list for --help.
@@ -19,6 +20,8 @@ inline std::string describe_exit_codes() {
          "  1    failed; one sentence on standard error says why\n"
          "  2    the command line is wrong\n"
          "  75   stopped by SIGTERM or SIGINT after saving a checkpoint: go on with --resume\n"
+         "  76   one of several processes died or hung; one sentence on standard error names its\n"
+         "       rank: go on with --resume from the last checkpoint\n"
          "  130  ended at once by a second SIGINT; 137 by SIGKILL: go on with --resume from the\n"
          "       last checkpoint\n";
 }

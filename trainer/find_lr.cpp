@@ -6,6 +6,7 @@
 #include "kernels/error.h"
 #include "kernels/text.h"
 #include "trainer/gan.h"
+#include "trainer/ranks.h"
 #include "trainer/session.h"
 #include "trainer/train_step.h"
 #include "trainer/training_set.h"
@@ -115,13 +116,15 @@ LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quie
     throw InputError(
         "model \"dcgan\" has no loss whose fall could be followed: set train.lr by hand");
   }
-  Session session = open_session(config);
+  const Ranks ranks({}, config);
+  RankExchange exchange(ranks);
+  Session session = open_session(config, ranks.backend());
   if (!config.train.init.empty()) {
     load_weights(session, config.train.init, config.train.init_except);
   }
   TrainingSet training = open_training_set(session, config);
   session.source->set_standardisation(training_statistics(session, training, config));
-  TrainStep step(session, config);
+  TrainStep step(session, config, ranks, exchange);
   step.set_loss(make_loss(session, config, positive_weights(session, training, config)));
   session.model->train();
   Progress progress(quiet);
@@ -133,6 +136,7 @@ LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quie
         shuffled(training.examples, static_cast<std::uint64_t>(config.train.seed), epoch),
         config.train.batch_size, training.augmentation);
     for (std::vector<Batch> batches; next_batches(loader, config.train.accumulate, batches);) {
+      if (exchange.stop_signal() != 0) throw Error("stopped by a signal: the test is not finished");
       const double lr = curve.next_lr();
       step.set_rate({.lr = lr});
       const bool goes_on = curve.add(step(batches, epoch));

@@ -11,6 +11,7 @@
 #include "trainer/bootstrap.h"
 #include "trainer/environment.h"
 #include "trainer/loss_fault.h"
+#include "trainer/ranks.h"
 #include "trainer/report.h"
 #include "trainer/resume.h"
 #include "trainer/run_checkpoints.h"
@@ -19,7 +20,6 @@
 #include "trainer/run_page.h"
 #include "trainer/schedule.h"
 #include "trainer/session.h"
-#include "trainer/signals.h"
 #include "trainer/train_step.h"
 #include "trainer/training_set.h"
 
@@ -35,9 +35,10 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+// Of all ranks.
 std::int64_t count_of(const std::vector<Batch>& batches) {
   std::int64_t count = 0;
-  for (const Batch& batch : batches) count += batch.size;
+  for (const Batch& batch : batches) count += batch.whole;
   return count;
 }
 
@@ -48,8 +49,9 @@ std::string format(const char* pattern, double a, double b = 0.0) {
 }
 
 // The session with the weights that training starts from.
-Session open_initialised(const RunConfig& config, bool resumes) {
-  Session session = open_session(config);
+Session open_initialised(const RunConfig& config, const Ranks& ranks, bool resumes) {
+  Session session = open_session(config, ranks.backend());
+  ranks.check_same(data_fingerprint(*session.dataset), "data set");
   if (!config.train.init.empty() && !resumes) {
     load_weights(session, config.train.init, config.train.init_except);
   }
@@ -59,23 +61,25 @@ Session open_initialised(const RunConfig& config, bool resumes) {
 // One run, from its first batch, or from where it stopped, to the last checkpoint.
 class Run {
  public:
-  Run(const RunConfig& config, bool quiet, Start start)
+  Run(const RunConfig& config, const Ranks& ranks, bool quiet, Start start, bool resumes)
       : config_(config),
-        resumes_(start == Start::resume && find_checkpoint(config.run.dir)),
-        session_(open_initialised(config, resumes_)),
+        ranks_(ranks),
+        resumes_(resumes),
+        exchange_(ranks),
+        session_(open_initialised(config, ranks, resumes)),
         training_(open_training_set(session_, config)),
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
-        folder_(config.run.dir, start),
-        checkpoints_(folder_.path(), config.run, to_toml(config)),
-        progress_(quiet),
-        step_(session_, config),
+        folder_(config.run.dir, start, ranks.is_first()),
+        checkpoints_(folder_.path(), config.run, to_toml(config), ranks.is_first()),
+        progress_(quiet || !ranks.is_first()),
+        step_(session_, config, ranks, exchange_),
         schedule_(config, steps_in_epoch(), config.train.epochs),
         log_(config_, folder_) {
     resumes_ ? restore() : begin(start);
     session_.source->set_standardisation(state_.standardisation);
     step_.set_loss(make_loss(session_, config, state_.pos_weight));
-    write_file(folder_.path() / "config.toml", to_toml(config));
+    if (ranks.is_first()) write_file(folder_.path() / "config.toml", to_toml(config));
   }
 
   FitResult train() {
@@ -112,6 +116,7 @@ class Run {
     state_.standardisation = training_statistics(session_, training_, config_);
     state_.pos_weight = positive_weights(session_, training_, config_);
     state_.seed = config_.train.seed;
+    state_.ranks = ranks_.size();
     state_.task = session_.task.name;
     state_.classes = session_.task.classes;
     state_.model = session_.options;
@@ -123,11 +128,13 @@ class Run {
   }
 
   void restore() {
-    const fs::path checkpoint = *find_checkpoint(folder_.path());
+    const fs::path checkpoint = ranks_.from_first(
+        [this] { return find_checkpoint(folder_.path())->string(); }, "the way to the checkpoint");
     for (const std::string& change : config_changes(checkpoint / "config.toml", config_)) {
       progress_.finish(change);
     }
     load(checkpoint);
+    ranks_.check_same(to_json(state_).dump(1), "checkpoint");
     const std::string data = data_fingerprint(*session_.dataset);
     if (data != state_.data) {
       throw InputError(config_.data.path + " (" + data + ") is not what the run in " +
@@ -135,12 +142,22 @@ class Run {
                        "): bring that back, or start a new run");
     }
     progress_.finish("resumed from " + checkpoint.string() + ": step " +
-                     std::to_string(state_.step) + ", " + where_in_epoch());
+                     std::to_string(state_.step) + ", " + where_in_epoch() + other_ranks());
+    state_.ranks = ranks_.size();
+  }
+
+  // The same data in the same order, but sums that are rounded otherwise.
+  std::string other_ranks() const {
+    if (state_.ranks == ranks_.size()) return "";
+    return "; it ran in " + std::to_string(state_.ranks) + " processes and goes on in " +
+           std::to_string(ranks_.size());
   }
 
   // Weights, optimizer, state and log as they were at a checkpoint.
   void load(const fs::path& checkpoint) {
+    ranks_.meet("reading the checkpoint");
     state_ = load_checkpoint(checkpoint, *session_.model, step_.optimizer(), session_.backend);
+    ranks_.meet("the end of reading the checkpoint");
     schedule_.set_progress(state_.schedule);
     folder_.cut_log(state_.log_bytes);
     log_.go_on(state_.step);
@@ -149,14 +166,15 @@ class Run {
 
   void announce() {
     const std::string augmentation = describe_augmentation(config_.augment);
-    progress_.finish(
-        config_.model.name + " on " + join(config_.data.inputs, " and ") + ": " +
-        std::to_string(session_.model->parameter_count()) + " parameters, " + config_.data.task +
-        " (" + std::to_string(session_.task.classes.size()) + " classes), " +
-        std::to_string(training_.examples.size()) + " records to train on, " +
-        std::to_string(valid_.size()) + " to validate, " + std::to_string(test_.size()) +
-        " to test, " + std::to_string(session_.source->dropped()) + " without a label, on " +
-        session_.backend->name() + (augmentation.empty() ? "" : ", augmented: " + augmentation));
+    progress_.finish(config_.model.name + " on " + join(config_.data.inputs, " and ") + ": " +
+                     std::to_string(session_.model->parameter_count()) + " parameters, " +
+                     config_.data.task + " (" + std::to_string(session_.task.classes.size()) +
+                     " classes), " + std::to_string(training_.examples.size()) +
+                     " records to train on, " + std::to_string(valid_.size()) + " to validate, " +
+                     std::to_string(test_.size()) + " to test, " +
+                     std::to_string(session_.source->dropped()) + " without a label, on " +
+                     session_.backend->name() + (ranks_.alone() ? "" : ", " + ranks_.describe()) +
+                     (augmentation.empty() ? "" : ", augmented: " + augmentation));
     const NoteMatrix* notes = session_.source->notes();
     if (notes != nullptr && notes->missing() > 0) {
       progress_.finish(std::to_string(notes->missing()) + " of " +
@@ -169,6 +187,7 @@ class Run {
                 {"inputs", config_.data.inputs},
                 {"parameters", session_.model->parameter_count()},
                 {"device", session_.backend->name()},
+                {"ranks", ranks_.size()},
                 {"train_records", training_.examples.size()},
                 {"train_copies", training_.examples.size() - training_.originals.size()},
                 {"augmentation", augmentation},
@@ -203,7 +222,11 @@ class Run {
     progress_.begin("epoch " + std::to_string(epoch()) + "/" + std::to_string(config_.train.epochs),
                     state_.train_examples, state_.progress.position);
     training_.augmentation.spec.epoch = static_cast<std::uint32_t>(epoch());
-    BatchLoader loader(*session_.source, rest_of_epoch(), config_.train.batch_size,
+    const std::vector<std::int32_t> order = rest_of_epoch();
+    std::span<const std::int32_t> left(order);
+    BatchLoader loader(*session_.source, order,
+                       shares_of_batches(static_cast<std::int64_t>(order.size()),
+                                         config_.train.batch_size, ranks_.rank(), ranks_.size()),
                        training_.augmentation);
     Clock::time_point begun = Clock::now();
     for (std::vector<Batch> batches; next_batches(loader, config_.train.accumulate, batches);) {
@@ -214,7 +237,9 @@ class Run {
       const std::int64_t examples = count_of(batches);
       state_.progress.position += examples;
       unsaved_ = true;
-      std::isfinite(loss) ? take_step(examples, loss) : refuse_step(batches, loss);
+      const auto count = static_cast<std::size_t>(examples);
+      std::isfinite(loss) ? take_step(examples, loss) : refuse_step(left.first(count), loss);
+      left = left.subspan(count);
       const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
       state_.seconds += seconds;
@@ -240,13 +265,10 @@ class Run {
     if (state_.step % config_.run.log_every == 0) log_.step({state_.step, epoch(), loss, lr});
   }
 
-  void refuse_step(const std::vector<Batch>& batches, double loss) {
+  void refuse_step(std::span<const std::int32_t> examples, double loss) {
     std::vector<std::int32_t> ecg_ids;
-    for (const Batch& batch : batches) {
-      for (std::int32_t key : batch.records.to_vector<std::int32_t>()) {
-        const auto record = static_cast<std::size_t>(key % session_.dataset->records());
-        ecg_ids.push_back(session_.dataset->ecg_id()[record]);
-      }
+    for (std::int32_t record : session_.source->records_of(examples)) {
+      ecg_ids.push_back(session_.dataset->ecg_id()[static_cast<std::size_t>(record)]);
     }
     if (config_.train.on_nan != "skip") {
       throw LossFault("loss", loss, state_.step + 1, epoch(), std::move(ecg_ids));
@@ -268,6 +290,7 @@ class Run {
   // Validates, decides whether this is the best epoch, logs and saves.
   void finish_epoch() {
     averaged_.emplace(step_.optimizer());
+    ranks_.broadcast(session_.model->buffers(), "the broadcast of the running statistics");
     const Outcome outcome = evaluate_on(valid_, "validation");
     if (!std::isfinite(outcome.loss)) {
       throw LossFault("validation loss", outcome.loss, state_.step, epoch(), {});
@@ -309,8 +332,11 @@ class Run {
   }
 
   Outcome evaluate_on(const std::vector<std::int32_t>& examples, const char* title) {
-    return run_model(session_, examples, config_.train.batch_size, step_.loss(), progress_, title,
-                     [this] { heed_signals(); });
+    return run_model(session_, ranks_, examples, config_.train.batch_size, step_.loss(), progress_,
+                     title, [this, title] {
+                       exchange_.sum({}, std::string("a batch of the ") + title);
+                       heed_signals();
+                     });
   }
 
   // -- Checkpoints and interruptions.
@@ -326,8 +352,8 @@ class Run {
   }
 
   void heed_signals() {
-    const int stop = signals_.stop_signal();
-    const bool wanted = signals_.take_save_request();
+    const int stop = exchange_.stop_signal();
+    const bool wanted = exchange_.take_save_request();
     if (stop == 0 && !wanted) return;
     if (unsaved_) save();
     const std::string saved = "a checkpoint of step " + std::to_string(state_.step) + " (" +
@@ -336,6 +362,7 @@ class Run {
       progress_.finish(saved);
       return;
     }
+    ranks_.meet("saving the checkpoint");
     throw Interrupted(std::string("stopped by ") + (stop == SIGTERM ? "SIGTERM" : "SIGINT") + ": " +
                       saved + "; go on with the same command and --resume (trainer fit ... " +
                       "--resume)");
@@ -372,9 +399,12 @@ class Run {
   FitResult test() {
     const std::int64_t best_epoch = state_.best.epoch;
     if (best_epoch != state_.epoch || config_.train.ema > 0.0) {
+      ranks_.meet("reading the best model");
       load_model(checkpoints_.best(), *session_.model, session_.backend);
     }
     const Outcome outcome = evaluate_on(test_, "test");
+    ranks_.leave_to_first();
+    if (!ranks_.is_first()) return {evaluate(outcome.predictions(session_.task)), best_epoch};
     const Metrics metrics = evaluate_with_intervals(outcome.predictions(session_.task));
     write_test_report(folder_.path(), config_, session_, outcome, metrics, best_epoch);
     RunPage page{.config = config_,
@@ -400,8 +430,9 @@ class Run {
   }
 
   RunConfig config_;
+  const Ranks& ranks_;
   bool resumes_;
-  SignalScope signals_;
+  RankExchange exchange_;
   Session session_;
   TrainingSet training_;
   std::vector<std::int32_t> valid_, test_;
@@ -418,22 +449,34 @@ class Run {
   bool unsaved_ = true;           // something happened since the last checkpoint
 };
 
+constexpr const char *new_run = "new", *begun_run = "begun", *finished_run = "finished";
+
+// Throws InputError where the config's changes do not allow to go on.
+std::string what_to_resume(const RunConfig& config) {
+  const std::optional<fs::path> checkpoint = find_checkpoint(config.run.dir);
+  if (!checkpoint) return new_run;
+  config_changes(*checkpoint / "config.toml", config);
+  return is_finished(config, *checkpoint) ? finished_run : begun_run;
+}
+
 }  // namespace
 
-FitResult fit(const RunConfig& config, bool quiet, Start start) {
+FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& launch) {
+  const Ranks ranks(launch, config);
   RunConfig resolved = config;
   // trainer eval may run from another folder.
   for (std::string* path : {&resolved.data.path, &resolved.data.notes, &resolved.train.init}) {
     if (!path->empty()) *path = fs::absolute(*path).lexically_normal().string();
   }
+  bool resumes = false;
   if (start == Start::resume) {
     // Before the data are opened, which may be gone, or of another rate.
-    if (const std::optional<fs::path> checkpoint = find_checkpoint(config.run.dir)) {
-      config_changes(*checkpoint / "config.toml", resolved);
-      if (is_finished(resolved, *checkpoint)) return {{}, 0, true};
-    }
+    const std::string found =
+        ranks.from_first([&] { return what_to_resume(resolved); }, "looking for a checkpoint");
+    if (found == finished_run) return {{}, 0, true};
+    resumes = found == begun_run;
   }
-  return Run(resolved, quiet, start).train();
+  return Run(resolved, ranks, quiet, start, resumes).train();
 }
 
 }  // namespace cardiograd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trainer/config.h"
+#include "trainer/launch.h"
 #include "trainer/metrics.h"
 #include "trainer/run_folder.h"
 
@@ -17,6 +18,11 @@ struct FitResult {
 // progress. Resuming, the run goes on from its last checkpoint and ends with the same bits as if it
 // had never stopped; without a checkpoint it begins anew. SIGTERM and SIGINT save a checkpoint and
 // throw Interrupted, SIGUSR1 saves one and goes on.
-FitResult fit(const RunConfig& config, bool quiet = false, Start start = Start::anew);
+//
+// As one rank of several, this process computes its share of every batch; all end with the same
+// weights. Rank 0 alone writes the folder, which all must see, and returns intervals. A checkpoint
+// may be resumed by another number of ranks.
+FitResult fit(const RunConfig& config, bool quiet = false, Start start = Start::anew,
+              const Launch& launch = {});
 
 }  // namespace cardiograd

@@ -15,6 +15,7 @@
 #include "trainer/find_lr_command.h"
 #include "trainer/fit.h"
 #include "trainer/gan.h"
+#include "trainer/launch.h"
 #include "trainer/metrics_report.h"
 #include "trainer/resume.h"
 #include "trainer/seeds_command.h"
@@ -82,6 +83,7 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
       "SIGUSR1 saves a checkpoint and goes on. A resumed run may change:\n  " +
       join(changeable_keys()) + "\n\n" + describe_exit_codes());
   verb->callback([&arguments] {
+    const Launch launch = detect_launch();
     const RunConfig config = read_config(arguments.config, arguments.overrides);
     const Start start = arguments.resume ? Start::resume : Start::anew;
     if (!arguments.seeds.empty()) {
@@ -90,11 +92,16 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
       return;
     }
     if (is_gan(config)) {
+      if (!launch.alone()) {
+        throw InputError("model \"dcgan\" is trained by one process: start trainer without " +
+                         name_of(launch.launcher));
+      }
       if (arguments.resume) throw InputError("model \"dcgan\" cannot be resumed: run it anew");
       report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
       return;
     }
-    const FitResult result = fit(config, arguments.quiet, start);
+    const FitResult result = fit(config, arguments.quiet, start, launch);
+    if (!launch.is_first()) return;
     if (result.was_finished) {
       report_finished(config, arguments.json);
       return;
@@ -127,7 +134,9 @@ void add_eval(CLI::App& app, EvalOptions& options, bool& json) {
   verb->add_flag("--json", json, "Print one JSON object and nothing else");
   verb->callback([&options, &json] {
     if (options.run.empty() && options.is_of_run()) throw CLI::RequiredError("run");
-    const EvalResult result = evaluate_run(options);
+    const Launch launch = detect_launch();
+    const EvalResult result = evaluate_run(options, launch);
+    if (!launch.is_first()) return;
     if (json) {
       nlohmann::ordered_json report = to_json(result.metrics);
       report["loss"] = result.loss;
@@ -150,6 +159,15 @@ void add_models(CLI::App& app) {
   });
 }
 
+// For who speaks of several; what is wrong with it the verbs say that run in several processes.
+Launch launch_if_told() {
+  try {
+    return detect_launch();
+  } catch (const InputError&) {
+    return {};
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -165,5 +183,5 @@ int main(int argc, char** argv) {
   add_eval(app, eval_options, eval_json);
   add_find_lr(app);
   add_models(app);
-  return run_command_line(app, argc, argv);
+  return run_command_line(app, argc, argv, launch_if_told());
 }

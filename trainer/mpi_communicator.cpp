@@ -13,6 +13,7 @@
 
 #include "kernels/text.h"
 #include "trainer/deadline.h"
+#include "trainer/exit_codes.h"
 
 namespace cardiograd {
 
@@ -282,7 +283,7 @@ class MpiCommunicator final : public Communicator {
       barrier("the end of the run");
       MPI_Finalize();
     } catch (const Error& error) {
-      end_after_error(launch_, "MPI", error.what(), lost_rank_exit_code);
+      end_after_error(launch_, "MPI", error.what(), exit_lost_rank);
     }
   }
 

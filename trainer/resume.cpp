@@ -50,7 +50,8 @@ const std::vector<std::string>& changeable_keys() {
                                              "run.log_every",
                                              "run.checkpoint_steps",
                                              "run.checkpoint_minutes",
-                                             "run.keep"};
+                                             "run.keep",
+                                             "run.timeout_seconds"};
   return keys;
 }
 

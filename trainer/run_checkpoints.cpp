@@ -75,13 +75,16 @@ void rescue_former(const fs::path& last) {
 
 }  // namespace
 
-RunCheckpoints::RunCheckpoints(fs::path run, const RunConfig::Run& options, std::string config)
-    : run_(std::move(run)), options_(options), config_(std::move(config)) {
+RunCheckpoints::RunCheckpoints(fs::path run, const RunConfig::Run& options, std::string config,
+                               bool writes)
+    : run_(std::move(run)), options_(options), config_(std::move(config)), writes_(writes) {
+  if (!writes_) return;
   last_step_ = step_of(last());
   remove_oldest();
 }
 
 bool RunCheckpoints::due(std::int64_t step) const {
+  if (!writes_) return false;
   if (options_.checkpoint_steps > 0 && step % options_.checkpoint_steps == 0) return true;
   const std::chrono::duration<double, std::ratio<60>> since =
       std::chrono::steady_clock::now() - saved_;
@@ -90,11 +93,12 @@ bool RunCheckpoints::due(std::int64_t step) const {
 
 void RunCheckpoints::save_best(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
-  save_checkpoint(best(), model, &optimizer, state, config_);
+  if (writes_) save_checkpoint(best(), model, &optimizer, state, config_);
 }
 
 void RunCheckpoints::save_last(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
+  if (!writes_) return;
   const bool stays = options_.keep > 1 && last_step_ && *last_step_ < state.step;
   save_checkpoint(last(), model, &optimizer, state, config_,
                   stays ? run_ / step_name(*last_step_) : fs::path());

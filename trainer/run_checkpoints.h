@@ -17,8 +17,10 @@ namespace cardiograd {
 
 class RunCheckpoints {
  public:
-  // `config`: what each checkpoint keeps as config.toml.
-  RunCheckpoints(std::filesystem::path run, const RunConfig::Run& options, std::string config);
+  // `config`: what each checkpoint keeps as config.toml. writes: whether this process is the one of
+  // the run that writes; the others' checkpoints are never due, and saving them does nothing.
+  RunCheckpoints(std::filesystem::path run, const RunConfig::Run& options, std::string config,
+                 bool writes = true);
 
   // Whether run.checkpoint_steps or run.checkpoint_minutes ask for one after this step.
   bool due(std::int64_t step) const;
@@ -36,6 +38,7 @@ class RunCheckpoints {
   std::filesystem::path run_;
   RunConfig::Run options_;
   std::string config_;
+  bool writes_;
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
   std::optional<std::int64_t> last_step_;
 };

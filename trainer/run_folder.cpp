@@ -28,7 +28,8 @@ bool holds_a_run(const fs::path& path) {
 
 }  // namespace
 
-RunFolder::RunFolder(const fs::path& path, Start start) : path_(path) {
+RunFolder::RunFolder(const fs::path& path, Start start, bool writes) : path_(path) {
+  if (!writes) return;
   std::error_code error;
   if (start == Start::anew && holds_something(path)) {
     throw InputError("run.dir " + path.string() +
@@ -68,16 +69,19 @@ void RunFolder::lock() const {
 }
 
 void RunFolder::log(const nlohmann::json& event) {
+  if (!writes()) return;
   const std::string line = event.dump() + "\n";
   if (std::fputs(line.c_str(), metrics_.get()) < 0 || std::fflush(metrics_.get()) != 0) fail_log();
 }
 
 std::int64_t RunFolder::sync_log() {
+  if (!writes()) return 0;
   if (fsync(fileno(metrics_.get())) != 0) fail_log();
   return static_cast<std::int64_t>(fs::file_size(log_path()));
 }
 
 void RunFolder::cut_log(std::int64_t bytes) {
+  if (!writes()) return;
   const InputFile file(log_path());
   const auto wanted = static_cast<std::size_t>(bytes);
   std::byte end{'\n'};

@@ -17,8 +17,12 @@ class RunFolder {
  public:
   // Makes the folder. Throws InputError where it exists already and is not empty, or cannot be
   // made. To resume, the folder may hold a run, and is cleaned of what that left half written;
-  // refused are a folder of other things, and one that another process is writing to.
-  explicit RunFolder(const std::filesystem::path& path, Start start = Start::anew);
+  // refused are a folder of other things, and one that another process is writing to. writes:
+  // whether this process is the one of the run that writes; for the others nothing happens here.
+  explicit RunFolder(const std::filesystem::path& path, Start start = Start::anew,
+                     bool writes = true);
+
+  bool writes() const { return metrics_ != nullptr; }
 
   const std::filesystem::path& path() const { return path_; }
   // Appends one line to metrics.jsonl; it is in the file when this returns.

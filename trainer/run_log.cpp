@@ -32,13 +32,14 @@ std::string about(double seconds) {
 RunLog::RunLog(const RunConfig& config, RunFolder& folder) : config_(config), folder_(folder) {}
 
 void RunLog::begin() {
-  if (!config_.run.tensorboard) return;
+  if (!config_.run.tensorboard || !folder_.writes()) return;
   events_.emplace(folder_.path() / "tensorboard");
   events_->text("config", 0, "```toml\n" + to_toml(config_) + "\n```");
   events_->flush();
 }
 
 void RunLog::go_on(std::int64_t step) {
+  if (!folder_.writes()) return;
   curves_ = read_curves(folder_.path() / "metrics.jsonl");
   if (config_.run.tensorboard) events_.emplace(folder_.path() / "tensorboard", step + 1);
 }

@@ -1,6 +1,7 @@
 #include "trainer/session.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/text.h"
 #include "kernels/threads.h"
@@ -42,11 +43,11 @@ std::int64_t visible_samples(const RunConfig& config, const PackedDataset& datas
 
 }  // namespace
 
-Session open_data(const RunConfig& config) {
+Session open_data(const RunConfig& config, std::shared_ptr<Backend> backend) {
   if (config.threads > 0) limit_threads(static_cast<int>(config.threads));
 
   Session session;
-  session.backend = make_backend(config.device);
+  session.backend = backend ? std::move(backend) : make_backend(config.device);
   session.dataset = std::make_shared<PackedDataset>(config.data.path);
   if (session.dataset->rate() != config.data.rate) {
     throw InputError("data.rate is " + std::to_string(config.data.rate) + ", but " +
@@ -70,10 +71,10 @@ Session open_data(const RunConfig& config) {
   return session;
 }
 
-Session open_session(const RunConfig& config) {
+Session open_session(const RunConfig& config, std::shared_ptr<Backend> backend) {
   const ModelEntry& entry = find_model(config.model.name);
   check_inputs(config, entry);
-  Session session = open_data(config);
+  Session session = open_data(config, std::move(backend));
   session.options.name = config.model.name;
   session.options.classes = session.source->classes();
   session.options.length = session.source->length();
@@ -176,29 +177,70 @@ Loss make_loss(const Session& session, const RunConfig& config,
   return loss;
 }
 
-Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
-                  std::int64_t batch_size, const Loss& loss, Progress& progress,
-                  const std::string& title, const std::function<void()>& between_batches) {
-  const NoGradScope no_grad;
-  session.model->eval();
+namespace {
+
+using Figures = std::vector<double>;
+
+// A batch's examples * loss, then its scores.
+void append_batch(const Session& session, const Loss& loss, const Batch& batch, Figures& figures) {
+  const Tensor logits = session.model->forward({batch.signal, batch.notes});
+  figures.push_back(loss(logits, batch.targets).item() * static_cast<double>(batch.size));
+  const std::vector<double> scores = sigmoid(logits).to_vector<double>();
+  figures.insert(figures.end(), scores.begin(), scores.end());
+}
+
+// From what each rank computed of its batches, in the order of the examples.
+Outcome gathered(const Session& session, const Ranks& ranks, std::span<const std::int32_t> examples,
+                 std::int64_t batch_size, const Figures& mine, const std::string& title) {
+  std::vector<Figures> all;
+  for (const Communicator::Bytes& bytes : ranks.communicator().all_gather_bytes(
+           std::as_bytes(std::span(mine)), "the end of the " + title)) {
+    all.emplace_back(bytes.size() / sizeof(double));
+    if (!bytes.empty()) std::memcpy(all.back().data(), bytes.data(), bytes.size());
+  }
   Outcome outcome;
   double weighted = 0.0;
-  std::int64_t done = 0;
-  progress.begin(title, static_cast<std::int64_t>(examples.size()));
-  BatchLoader loader(*session.source, {examples.begin(), examples.end()}, batch_size);
-  for (Batch batch; loader.next(batch);) {
-    if (between_batches) between_batches();
-    const Tensor logits = session.model->forward({batch.signal, batch.notes});
-    weighted += loss(logits, batch.targets).item() * static_cast<double>(batch.size);
-    const std::vector<double> scores = sigmoid(logits).to_vector<double>();
-    const std::vector<double> targets = batch.targets.to_vector<double>();
-    outcome.scores.insert(outcome.scores.end(), scores.begin(), scores.end());
-    outcome.targets.insert(outcome.targets.end(), targets.begin(), targets.end());
-    done += batch.size;
-    progress.update(done, "");
+  std::vector<std::size_t> at(all.size(), 0);
+  std::size_t rank = 0;
+  const auto count = static_cast<std::int64_t>(examples.size());
+  for (std::int64_t first = 0; first < count; first += batch_size) {
+    const auto scores =
+        static_cast<std::size_t>(std::min(batch_size, count - first) * session.source->classes());
+    const std::span<const double> figures = std::span(all[rank]).subspan(at[rank], 1 + scores);
+    weighted += figures.front();
+    outcome.scores.insert(outcome.scores.end(), figures.begin() + 1, figures.end());
+    at[rank] += 1 + scores;
+    rank = (rank + 1) % all.size();
   }
-  outcome.loss = weighted / static_cast<double>(std::max<std::int64_t>(done, 1));
+  for (std::int32_t example : examples) {
+    const std::span<const float> targets = session.source->targets(example);
+    outcome.targets.insert(outcome.targets.end(), targets.begin(), targets.end());
+  }
+  outcome.loss = weighted / static_cast<double>(std::max<std::int64_t>(count, 1));
   return outcome;
+}
+
+}  // namespace
+
+Outcome run_model(const Session& session, const Ranks& ranks,
+                  std::span<const std::int32_t> examples, std::int64_t batch_size, const Loss& loss,
+                  Progress& progress, const std::string& title,
+                  const std::function<void()>& between_batches) {
+  const NoGradScope no_grad;
+  session.model->eval();
+  const auto count = static_cast<std::int64_t>(examples.size());
+  progress.begin(title, count);
+  BatchLoader loader(*session.source, {examples.begin(), examples.end()},
+                     batches_in_turn(count, batch_size, ranks.rank(), ranks.size()));
+  Figures figures;
+  const std::int64_t at_once = batch_size * ranks.size();
+  for (std::int64_t first = 0; first < count; first += at_once) {
+    if (between_batches) between_batches();
+    Batch batch;
+    if (loader.next(batch)) append_batch(session, loss, batch, figures);
+    progress.update(std::min(first + at_once, count), "");
+  }
+  return gathered(session, ranks, examples, batch_size, figures, title);
 }
 
 }  // namespace cardiograd

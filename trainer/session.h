@@ -15,6 +15,7 @@
 #include "trainer/config.h"
 #include "trainer/metrics.h"
 #include "trainer/progress.h"
+#include "trainer/ranks.h"
 
 namespace cardiograd {
 
@@ -27,13 +28,13 @@ struct Session {
   std::unique_ptr<Classifier> model;
 };
 
-// Opens device and data set: everything but the model. Throws InputError where config and data set
-// do not fit together, naming key and file.
-Session open_data(const RunConfig& config);
+// Opens device (unless it is open) and data set: everything but the model. Throws InputError where
+// config and data set do not fit together, naming key and file.
+Session open_data(const RunConfig& config, std::shared_ptr<Backend> backend = nullptr);
 
 // The same with the model, its initial values drawn from train.seed. Throws
 // InputError where config, data set and model do not fit together, naming key and file.
-Session open_session(const RunConfig& config);
+Session open_session(const RunConfig& config, std::shared_ptr<Backend> backend = nullptr);
 
 // Fills the model from a .pt or .safetensors file or a checkpoint's folder, but for the tensors
 // whose names match one of the patterns `except`: those stay as they are. Throws InputError, and
@@ -73,10 +74,12 @@ struct Loss {
 Loss make_loss(const Session& session, const RunConfig& config,
                const std::vector<float>& pos_weight);
 
-// Puts the model into evaluation mode. between_batches is called before each batch; what it throws
-// comes out.
-Outcome run_model(const Session& session, std::span<const std::int32_t> examples,
-                  std::int64_t batch_size, const Loss& loss, Progress& progress,
-                  const std::string& title, const std::function<void()>& between_batches = {});
+// Puts the model into evaluation mode. The ranks compute batches in turn, and all of them get the
+// outcome, which has the bits of one process's. between_batches is called before each batch, by all
+// ranks equally often; what it throws comes out.
+Outcome run_model(const Session& session, const Ranks& ranks,
+                  std::span<const std::int32_t> examples, std::int64_t batch_size, const Loss& loss,
+                  Progress& progress, const std::string& title,
+                  const std::function<void()>& between_batches = {});
 
 }  // namespace cardiograd

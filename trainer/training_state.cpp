@@ -17,6 +17,7 @@ using nlohmann::json;
 constexpr const char* format_name = "cardiograd-checkpoint";
 constexpr std::int64_t first_version = 1;
 constexpr std::int64_t resumable_since = 2;
+constexpr std::int64_t ranks_since = 3;
 
 // JSON has neither NaN nor infinities: null stands for NaN, a string for the others.
 json encode(double value) {
@@ -142,6 +143,7 @@ void resume_fields(Archive& archive, State& state) {
   archive("train_examples", state.train_examples);
   archive("data", state.data);
   archive("log_bytes", state.log_bytes);
+  if (archive.has(ranks_since)) archive("ranks", state.ranks);
 }
 
 template <class Archive, class State>
@@ -175,7 +177,7 @@ void check(const TrainingState& state) {
   const TrainingState::Progress& progress = state.progress;
   need(state.epoch >= 0 && state.step >= 0 && progress.position >= 0 && progress.trained >= 0 &&
            progress.trained <= progress.position && progress.position <= state.train_examples &&
-           state.log_bytes >= 0 && state.best.epoch >= 0,
+           state.log_bytes >= 0 && state.best.epoch >= 0 && state.ranks >= 1,
        "its counts of steps, epochs and records contradict each other");
 }
 

@@ -18,7 +18,7 @@ namespace cardiograd {
 
 // The format of state.json that this program writes. It reads older ones as well, but resumes from
 // none that lacks the position in the epoch (version 1).
-inline constexpr std::int64_t state_version = 2;
+inline constexpr std::int64_t state_version = 3;
 
 // A new field takes a line here and one in the list of training_state.cpp, which reads and writes.
 struct TrainingState {
@@ -60,6 +60,7 @@ struct TrainingState {
     double lr_factor = 1.0;  // on every learning rate
   } faults;
   double seconds = 0.0;             // spent training, in the whole run
+  std::int64_t ranks = 1;           // processes that trained when the checkpoint was saved
   std::int64_t train_examples = 0;  // in an epoch
   std::string data;                 // fingerprint of the packed file (data_fingerprint)
   std::int64_t log_bytes = 0;       // of metrics.jsonl when the checkpoint was saved

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/support/mpirun.h"
+#include "trainer/exit_codes.h"
 
 namespace cardiograd {
 namespace {
@@ -44,7 +45,7 @@ class Ranks : public ::testing::TestWithParam<int> {
   // The others end in time, and say once who did not come and where.
   void expect_lost(const std::string& scenario, int lost, const std::string& what) {
     const ProgramResult result = run(scenario, timeout_seconds);
-    EXPECT_EQ(result.exit_code, lost_rank_exit_code) << result.err;
+    EXPECT_EQ(result.exit_code, exit_lost_rank) << result.err;
     EXPECT_EQ(count_of(result.err, ": " + lost_rank_sentence({lost}, what, timeout_seconds)), 1U)
         << result.err;
     EXPECT_EQ(count_of(result.err, "rank_program: rank "), 1U) << result.err;
@@ -88,17 +89,17 @@ TEST_P(Ranks, EndWithTheOneThatWasKilled) {
 
 TEST_P(Ranks, SayWhereTheyAreOutOfStep) {
   const ProgramResult result = run("out_of_step", timeout_seconds);
-  EXPECT_EQ(result.exit_code, lost_rank_exit_code) << result.err;
+  EXPECT_EQ(result.exit_code, exit_lost_rank) << result.err;
   EXPECT_EQ(count_of(result.err, "out of step"), 1U) << result.err;
 }
 
 TEST_P(Ranks, PrintAnErrorOnceWithItsRank) {
   const ProgramResult one = run("failing");
-  EXPECT_EQ(one.exit_code, failed_exit_code) << one.err;
+  EXPECT_EQ(one.exit_code, exit_failed) << one.err;
   EXPECT_EQ(count_of(one.err, "rank_program: rank 1: record 17 cannot be read\n"), 1U) << one.err;
   EXPECT_EQ(count_of(one.err, "rank_program: rank "), 1U) << one.err;
   const ProgramResult all = run("all_failing");
-  EXPECT_EQ(all.exit_code, failed_exit_code) << all.err;
+  EXPECT_EQ(all.exit_code, exit_failed) << all.err;
   EXPECT_EQ(count_of(all.err, "rank_program: rank 0: folder data/ does not exist\n"), 1U)
       << all.err;
   EXPECT_EQ(count_of(all.err, "rank_program: rank "), 1U) << all.err;
@@ -111,7 +112,7 @@ TEST(Launched, SeveralProcessesOnTheCpuWithoutMpirunAreRefused) {
   ProgramOptions options;
   options.environment = {{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}};
   const ProgramResult result = testing::run_program("rank_program", {"sums", "5"}, options);
-  EXPECT_EQ(result.exit_code, failed_exit_code);
+  EXPECT_EQ(result.exit_code, exit_failed);
   EXPECT_EQ(result.err,
             "rank_program: rank 0: WORLD_SIZE is 2, but processes on the CPU speak MPI to each "
             "other: start them with mpirun -np 2, or unset RANK and WORLD_SIZE\n");
@@ -128,7 +129,7 @@ TEST(Launched, RanksThatMpiDoesNotSeeAreRefused) {
                          {"TMPDIR", "/tmp"},
                          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
   const ProgramResult result = testing::run_program("rank_program", {"sums", "5"}, options);
-  EXPECT_EQ(result.exit_code, failed_exit_code);
+  EXPECT_EQ(result.exit_code, exit_failed);
   EXPECT_NE(result.err.find("srun says that this is rank 0 of 2, but MPI sees rank 0 of 1: start "
                             "with the mpirun of the same MPI, or with srun --mpi=pmix"),
             std::string::npos)

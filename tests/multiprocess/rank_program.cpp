@@ -15,6 +15,7 @@
 
 #include "kernels/threads.h"
 #include "trainer/communicator.h"
+#include "trainer/exit_codes.h"
 
 namespace {
 
@@ -247,9 +248,9 @@ int main(int argc, char** argv) {
       std::cout << "done by " << group->size() << " of " << group->name() << '\n';
     }
   } catch (const LostRank& error) {
-    return end_after_error(launch, "rank_program", error.what(), lost_rank_exit_code);
+    return end_after_error(launch, "rank_program", error.what(), exit_lost_rank);
   } catch (const std::exception& error) {
-    return end_after_error(launch, "rank_program", error.what(), failed_exit_code);
+    return end_after_error(launch, "rank_program", error.what(), exit_failed);
   }
   return 0;
 }

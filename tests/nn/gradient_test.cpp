@@ -10,6 +10,7 @@
 
 #include "nn/ops.h"
 #include "nn/random.h"
+#include "nn/shared_batch.h"
 #include "nn/tape.h"
 #include "tests/reference/reference_backend.h"
 #include "tests/support/random_values.h"
@@ -320,6 +321,19 @@ void add_normalisations_and_losses(Cases& cases) {
           {"batch_norm with residual and relu in evaluation",
            {{2, 5, 3}, {3}, {3}, {2, 5, 3}},
            batch_norm_of(false, true)},
+          // One process that has the whole batch.
+          {"batch_norm of a shared batch",
+           {{2, 5, 3}, {3}, {3}},
+           [batch_norm_of](const Operands& x) {
+             const SharedBatchScope shared({[](const View&) {}, 2});
+             return batch_norm_of(true)(x);
+           }},
+          {"batch_norm of a shared batch with residual and relu",
+           {{2, 5, 3}, {3}, {3}, {2, 5, 3}},
+           [batch_norm_of](const Operands& x) {
+             const SharedBatchScope shared({[](const View&) {}, 2});
+             return batch_norm_of(true, true)(x);
+           }},
           {"batch_norm that is its own residual",
            {{2, 5, 3}, {3}, {3}},
            [batch_norm_of](const Operands& x) {

@@ -6,6 +6,7 @@
 #include "kernels/device_group.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/communicator.h"
+#include "trainer/exit_codes.h"
 #include "trainer/mpi_communicator.h"
 
 namespace cardiograd {
@@ -30,7 +31,7 @@ TEST(WithoutMpi, AnErrorOfARankIsPrintedWithItsNumber) {
   launch.size = 4;
   launch.rank = 1;
   ::testing::internal::CaptureStderr();
-  EXPECT_EQ(end_after_error(launch, "trainer", "no data", failed_exit_code), failed_exit_code);
+  EXPECT_EQ(end_after_error(launch, "trainer", "no data", exit_failed), exit_failed);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "trainer: rank 1: no data\n");
 }
 

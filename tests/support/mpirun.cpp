@@ -1,12 +1,14 @@
 #include "tests/support/mpirun.h"
 
 #include <filesystem>
+#include <fstream>
 
 namespace cardiograd::testing {
 
 ProgramResult mpirun(int ranks, const std::string& program,
                      const std::vector<std::string>& arguments,
-                     const std::vector<std::string>& options) {
+                     const std::vector<std::string>& options,
+                     const std::function<void(int)>& started) {
   std::vector<std::string> words{"-np", std::to_string(ranks), "--oversubscribe", "--bind-to",
                                  "none"};
   words.insert(words.end(), options.begin(), options.end());
@@ -14,6 +16,7 @@ ProgramResult mpirun(int ranks, const std::string& program,
   words.insert(words.end(), arguments.begin(), arguments.end());
   ProgramOptions how;
   how.timeout_seconds = 300.0;
+  how.started = started;
   how.environment = {
       {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
@@ -27,6 +30,18 @@ ProgramResult mpirun(int ranks, const std::string& program,
       {"ASAN_OPTIONS", "detect_leaks=0"},
   };
   return run_program(CARDIOGRAD_MPIEXEC, words, how);
+}
+
+int process_of_rank(int mpirun_process, int rank) {
+  const std::string proc = "/proc/" + std::to_string(mpirun_process);
+  std::ifstream children(proc + "/task/" + std::to_string(mpirun_process) + "/children");
+  for (int child = 0; children >> child;) {
+    std::ifstream environment("/proc/" + std::to_string(child) + "/environ");
+    for (std::string variable; std::getline(environment, variable, '\0');) {
+      if (variable == "OMPI_COMM_WORLD_RANK=" + std::to_string(rank)) return child;
+    }
+  }
+  return 0;
 }
 
 }  // namespace cardiograd::testing

@@ -272,12 +272,12 @@ TEST(Checkpoint, EachFaultOfItsStateIsNamed) {
   format.edit("state.json", "cardiograd-checkpoint", "cardiogram");
   says(format, "its format is not what this program writes");
   const Spoilt newer;
-  newer.edit("state.json", "\"version\": 2", "\"version\": 3");
+  newer.edit("state.json", "\"version\": 3", "\"version\": 4");
   says(newer,
-       "it was written by a newer version of this program (format 3, this one reads up to 2); use "
+       "it was written by a newer version of this program (format 4, this one reads up to 3); use "
        "that one");
   const Spoilt zero;
-  zero.edit("state.json", "\"version\": 2", "\"version\": 0");
+  zero.edit("state.json", "\"version\": 3", "\"version\": 0");
   says(zero, "there is no version 0");
   const Spoilt counts;
   counts.edit("state.json", "\"trained\": 40", "\"trained\": 49");

@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/device_communicator.h"
+#include "trainer/exit_codes.h"
 
 namespace cardiograd {
 namespace {
@@ -52,7 +53,7 @@ TEST(OneProcess, RefusesWhatCannotBeSummedAndTimeoutsOfNothing) {
 
 TEST(OneProcess, PrintsItsErrorWithoutARank) {
   ::testing::internal::CaptureStderr();
-  EXPECT_EQ(end_after_error({}, "trainer", "no data", failed_exit_code), failed_exit_code);
+  EXPECT_EQ(end_after_error({}, "trainer", "no data", exit_failed), exit_failed);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "trainer: no data\n");
 }
 
