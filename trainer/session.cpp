@@ -40,6 +40,11 @@ std::int64_t visible_samples(const RunConfig& config, const PackedDataset& datas
   return crop;
 }
 
+Residency residency_of(const RunConfig& config) {
+  if (config.data.residency == "device") return Residency::device;
+  return config.data.residency == "host" ? Residency::host : Residency::automatic;
+}
+
 }  // namespace
 
 Session open_data(const RunConfig& config) {
@@ -59,13 +64,16 @@ Session open_data(const RunConfig& config) {
     notes =
         std::make_shared<const NoteMatrix>(NoteMatrix::read(config.data.notes, *session.dataset));
   }
+  session.dtype = config.precision == "bf16" ? DType::bf16 : DType::f32;
   session.source = std::make_unique<ExampleSource>(
       session.dataset, session.task,
       ExampleSource::Options{.signal = config.reads("signal"),
                              .notes = config.reads("notes"),
                              .standardisation = {},
                              .note_matrix = notes,
-                             .length = visible_samples(config, *session.dataset)},
+                             .length = visible_samples(config, *session.dataset),
+                             .dtype = session.dtype,
+                             .residency = residency_of(config)},
       session.backend);
   return session;
 }
@@ -88,7 +96,7 @@ Session open_session(const RunConfig& config) {
   session.options.levels = config.model.levels;
   session.options.amplitude = config.model.amplitude;
   TorchGenerator random(static_cast<std::uint64_t>(config.train.seed));
-  session.model = entry.make({session.backend, DType::f32, &random}, session.options);
+  session.model = entry.make({session.backend, session.dtype, &random}, session.options);
   return session;
 }
 
@@ -153,7 +161,7 @@ Predictions Outcome::predictions(const LabelTask& task) const {
 }
 
 Tensor Loss::operator()(const Tensor& logits, const Tensor& targets) const {
-  return bce_with_logits(logits, targets, pos_weight, spec);
+  return bce_with_logits(cast(logits, DType::f32), targets, pos_weight, spec);
 }
 
 Loss make_loss(const Session& session, const RunConfig& config,
@@ -188,7 +196,7 @@ Outcome run_model(const Session& session, std::span<const std::int32_t> examples
   BatchLoader loader(*session.source, {examples.begin(), examples.end()}, batch_size);
   for (Batch batch; loader.next(batch);) {
     if (between_batches) between_batches();
-    const Tensor logits = session.model->forward({batch.signal, batch.notes});
+    const Tensor logits = cast(session.model->forward({batch.signal, batch.notes}), DType::f32);
     weighted += loss(logits, batch.targets).item() * static_cast<double>(batch.size);
     const std::vector<double> scores = sigmoid(logits).to_vector<double>();
     const std::vector<double> targets = batch.targets.to_vector<double>();
