@@ -192,6 +192,17 @@ struct Trained {
   }
 };
 
+// Without the padding between them, which depends on the dtype.
+std::vector<double> values_of(const FlatParameters& parameters) {
+  std::vector<double> all;
+  for (const FlatParameters::Span& span : parameters.spans()) {
+    const Tensor part = FlatParameters::part(parameters.master(), span);
+    const std::vector<double> values = part.to_vector<double>();
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
 Trained train(const std::string& device, DType dtype, const Case& each) {
   const ExampleSource source = data().source(device, dtype);
   const std::shared_ptr<Backend> backend = make_backend(device);
@@ -215,7 +226,7 @@ Trained train(const std::string& device, DType dtype, const Case& each) {
   spec.momentum = 0.9;
   Optimizer optimizer(spec, parameters);
   Trained result;
-  result.before = parameters.master().to_vector<double>();
+  result.before = values_of(parameters);
   BatchLoader loader(source, order(source, 1), sizes().batch, augmentation(source));
   Batch batch;
   for (int step = 0; step < sizes().steps && loader.next(batch); ++step) {
@@ -227,7 +238,7 @@ Trained train(const std::string& device, DType dtype, const Case& each) {
     result.losses.push_back(loss.item());
     optimizer.step(1.0);
   }
-  result.after = parameters.master().to_vector<double>();
+  result.after = values_of(parameters);
   return result;
 }
 
@@ -261,10 +272,7 @@ TEST_P(CudaTraining, FollowsTheCpuInBf16) {
   for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
     EXPECT_NEAR(ours.losses[step], cpu.losses[step], 2e-2 * cpu.losses[step]) << "step " << step;
   }
-  const std::size_t own = ours.after.size(), other = cpu.after.size();
-  EXPECT_GE(own, other);  // parameters begin at multiples of 64 bytes
-  EXPECT_LT(distance(ours.before, ours.after), 0.5);
-  if (own == other) EXPECT_LT(distance(ours.update(), cpu.update()), 0.2);
+  EXPECT_LT(distance(ours.update(), cpu.update()), 0.2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, CudaTraining, ::testing::ValuesIn(cases()),
