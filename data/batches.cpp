@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "data/wfdb.h"
@@ -27,6 +28,37 @@ View entries(const View& view, std::int64_t first, std::int64_t count) {
   dims[0] = count;
   const auto row = static_cast<std::int64_t>(view.bytes()) / view.dims[0];
   return {static_cast<std::byte*>(view.data) + first * row, view.dtype, dims};
+}
+
+std::vector<std::int32_t> counted(std::int64_t first, std::int64_t count) {
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), static_cast<std::int32_t>(first));
+  return numbers;
+}
+
+std::vector<std::int32_t> joined(std::vector<std::int32_t> first,
+                                 const std::vector<std::int32_t>& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+// Which records a batch reads, on the device.
+struct Rows {
+  Tensor rows, partners, shares;  // the latter two with mixup alone
+
+  Rows(const std::shared_ptr<Backend>& queue, const std::vector<std::int32_t>& own,
+       const std::vector<std::int32_t>& others, const std::vector<float>& share) {
+    const Dims size{static_cast<std::int64_t>(own.size())};
+    rows = Tensor::from_host<std::int32_t>(queue, size, DType::i32, own);
+    if (share.empty()) return;
+    partners = Tensor::from_host<std::int32_t>(queue, size, DType::i32, others);
+    shares = Tensor::from_host<float>(queue, size, DType::f32, share);
+  }
+};
+
+// The same memory for the backend that computes; it goes back to the queue that it came from.
+Tensor handed_over(const Tensor& made, const std::shared_ptr<Backend>& backend) {
+  return made.defined() ? Tensor::borrow(backend, made.view(), made.impl()->storage) : made;
 }
 
 }  // namespace
@@ -64,6 +96,7 @@ ExampleSource::ExampleSource(std::shared_ptr<const PackedDataset> dataset, const
     : dataset_(std::move(dataset)),
       options_(std::move(options)),
       backend_(std::move(backend)),
+      queue_(backend_->second_queue()),
       targets_(make_targets(task, dataset_->likelihood())),
       classes_(static_cast<std::int64_t>(task.classes.size())) {
   if (!options_.notes) {
@@ -71,7 +104,9 @@ ExampleSource::ExampleSource(std::shared_ptr<const PackedDataset> dataset, const
   } else if (!options_.note_matrix) {
     options_.note_matrix = std::make_shared<const NoteMatrix>(NoteMatrix::of(dataset_));
   }
+  if (!queue_) queue_ = backend_;
   set_standardisation(options_.standardisation);
+  make_resident();
 }
 
 void ExampleSource::set_standardisation(Standardisation standardisation) {
@@ -86,9 +121,9 @@ void ExampleSource::set_standardisation(Standardisation standardisation) {
   }
   const std::span<const float> gain = dataset_->adc_gain();
   const Dims leads{packed_leads};
-  scale_ = Tensor::from_host<float>(backend_, leads, DType::f32, scale);
-  shift_ = Tensor::from_host<float>(backend_, leads, DType::f32, shift);
-  gain_ = Tensor::from_host<float>(backend_, leads, DType::f32, {gain.begin(), gain.end()});
+  scale_ = Tensor::from_host<float>(queue_, leads, DType::f32, scale);
+  shift_ = Tensor::from_host<float>(queue_, leads, DType::f32, shift);
+  gain_ = Tensor::from_host<float>(queue_, leads, DType::f32, {gain.begin(), gain.end()});
 }
 
 std::vector<std::int32_t> ExampleSource::examples_in(std::span<const int> folds) const {
@@ -181,53 +216,113 @@ ExampleSource::Parts ExampleSource::choose(std::span<const std::int32_t> example
   return parts;
 }
 
+void ExampleSource::make_resident() {
+  const ConstView signal = dataset_->signal();
+  if (options_.residency == Residency::host || !options_.signal || queue_->reads_host_memory() ||
+      signal.numel() == 0) {
+    return;
+  }
+  const std::size_t half = queue_->free_memory() / 2;
+  if (options_.residency == Residency::automatic && signal.bytes() > half) return;
+  resident_ = Tensor::empty(queue_, signal.dims, signal.dtype);
+  const std::int64_t records = dataset_->records();
+  for (std::int64_t first = 0; first < records; first += records_between_releases) {
+    const std::int64_t count = std::min(records_between_releases, records - first);
+    const std::vector<std::int32_t> rows = counted(first, count);
+    queue_->upload_rows(signal, rows, entries(resident_.view(), first, count));
+    dataset_->release(0, records);
+  }
+}
+
 Batch ExampleSource::make(std::span<const std::int32_t> examples,
                           const Augmentation& augmentation) const {
   Batch batch;
   batch.size = batch.whole = static_cast<std::int64_t>(examples.size());
-  const Dims size{batch.size};
   const Parts parts = choose(examples, augmentation);
-  batch.records = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.keys);
+  batch.records = Tensor::from_host<std::int32_t>(queue_, {batch.size}, DType::i32, parts.keys);
   std::vector<float> values;
   parts.append(
       examples, 0, batch.size, [&](auto example, auto) { return targets(example); }, values);
-  batch.targets = Tensor::from_host<float>(backend_, {batch.size, classes_}, DType::f32, values);
-  Tensor rows, partners, shares;
+  batch.targets = Tensor::from_host<float>(queue_, {batch.size, classes_}, DType::f32, values);
   if (options_.signal) {
-    batch.signal = Tensor::empty(backend_, {batch.size, length(), packed_leads}, DType::f32);
-    rows = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.rows);
-    if (parts.mixed()) {
-      partners = Tensor::from_host<std::int32_t>(backend_, size, DType::i32, parts.partner_rows);
-      shares = Tensor::from_host<float>(backend_, size, DType::f32, parts.shares);
+    GatherSpec spec;
+    spec.augment = augmentation.spec;
+    if (augmentation.only_copies) {
+      spec.augment.first_key = static_cast<std::int32_t>(dataset_->records());
+    }
+    batch.signal = Tensor::empty(queue_, {batch.size, length(), packed_leads}, options_.dtype);
+    if (queue_->reads_host_memory()) {
+      gather_mapped(spec, parts, batch);
+    } else {
+      gather_copied(spec, parts, batch);
     }
   }
-  GatherSpec spec;
-  spec.augment = augmentation.spec;
-  if (augmentation.only_copies) {
-    spec.augment.first_key = static_cast<std::int32_t>(dataset_->records());
+  if (options_.notes) {
+    values.clear();
+    const auto note_of = [&](auto, auto record) { return options_.note_matrix->row(record); };
+    for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
+      const std::int64_t count = std::min(records_between_releases, batch.size - first);
+      parts.append(examples, first, count, note_of, values);
+      dataset_->release(0, dataset_->records());
+      options_.note_matrix->release();
+    }
+    batch.notes = Tensor::from_host<float>(queue_, {batch.size, options_.note_matrix->size()},
+                                           options_.dtype, values);
   }
-  values.clear();
-  const auto note_of = [&](auto, std::int32_t record) { return options_.note_matrix->row(record); };
+  if (queue_ != backend_) {
+    queue_->synchronize();
+    for (Tensor* made : {&batch.signal, &batch.notes, &batch.targets, &batch.records}) {
+      *made = handed_over(*made, backend_);
+    }
+  }
+  return batch;
+}
+
+// From the mapped file, a few records at a time.
+void ExampleSource::gather_mapped(const GatherSpec& spec, const Parts& parts,
+                                  const Batch& batch) const {
+  const Rows rows(queue_, parts.rows, parts.partner_rows, parts.shares);
   for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
     const std::int64_t count = std::min(records_between_releases, batch.size - first);
     const auto some = [&](const Tensor& tensor) {
       return tensor.defined() ? entries(tensor.view(), first, count) : View{};
     };
-    if (options_.signal) {
-      backend_->gather_records(spec,
-                               {dataset_->signal(), some(rows), scale_.view(), shift_.view(),
-                                gain_.view(), some(batch.records), some(partners), some(shares)},
-                               some(batch.signal));
-    }
-    if (options_.notes) parts.append(examples, first, count, note_of, values);
+    queue_->gather_records(
+        spec,
+        {dataset_->signal(), some(rows.rows), scale_.view(), shift_.view(), gain_.view(),
+         some(batch.records), some(rows.partners), some(rows.shares)},
+        some(batch.signal));
     dataset_->release(0, dataset_->records());
-    if (options_.notes) options_.note_matrix->release();
   }
-  if (options_.notes) {
-    batch.notes = Tensor::from_host<float>(backend_, {batch.size, options_.note_matrix->size()},
-                                           DType::f32, values);
+}
+
+// From the device's memory: all records, or those of this batch, which are copied there first.
+void ExampleSource::gather_copied(const GatherSpec& spec, const Parts& parts,
+                                  const Batch& batch) const {
+  std::vector<std::int32_t> rows = parts.rows, partners = parts.partner_rows;
+  Tensor records = resident_;
+  if (!records.defined()) {
+    const std::vector<std::int32_t> wanted = joined(rows, partners);
+    const auto total = static_cast<std::int64_t>(wanted.size());
+    records = Tensor::empty(queue_, {total, dataset_->length(), packed_leads}, DType::i16);
+    for (std::int64_t first = 0; first < total; first += records_between_releases) {
+      const std::int64_t count = std::min(records_between_releases, total - first);
+      queue_->upload_rows(dataset_->signal(),
+                          std::span(wanted).subspan(static_cast<std::size_t>(first),
+                                                    static_cast<std::size_t>(count)),
+                          entries(records.view(), first, count));
+      dataset_->release(0, dataset_->records());
+    }
+    rows = counted(0, batch.size);
+    if (parts.mixed()) partners = counted(batch.size, batch.size);
   }
-  return batch;
+  const Rows places(queue_, rows, partners, parts.shares);
+  const auto view = [](const Tensor& tensor) { return tensor.defined() ? tensor.view() : View{}; };
+  queue_->gather_records(
+      spec,
+      {records.view(), places.rows.view(), scale_.view(), shift_.view(), gain_.view(),
+       batch.records.view(), view(places.partners), view(places.shares)},
+      batch.signal.view());
 }
 
 std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint64_t seed,

@@ -33,8 +33,8 @@ Standardisation lead_statistics(const PackedDataset& dataset,
                                 std::span<const std::int32_t> records);
 
 struct Batch {
-  Tensor signal;   // f32 [N, length, 12]; undefined unless asked for
-  Tensor notes;    // f32 [N, note_size]; likewise
+  Tensor signal;   // [N, length, 12] in Options::dtype; undefined unless asked for
+  Tensor notes;    // [N, note_size]; likewise
   Tensor targets;  // f32 [N, classes], 0 or 1; in between where mixup mixed
   Tensor records;  // i32 [N]: what keys the random draws: record + copy * records in the file
   std::int64_t size = 0;
@@ -48,6 +48,11 @@ struct Augmentation {
   std::vector<std::int32_t> partners;  // the examples that mixup draws from
 };
 
+// Where the packed signal is while batches are made of it. On a device that reads the host's
+// memory, the mapped file serves; else it is copied to the device once (device), or record by
+// record (host).
+enum class Residency : std::uint8_t { automatic, device, host };
+
 // Everything that a batch is made of. Example numbers count the records that the task keeps; number
 // example + k * size() is copy k of an example: the same record, with random draws of its own.
 class ExampleSource {
@@ -57,9 +62,13 @@ class ExampleSource {
     bool notes = false;
     Standardisation standardisation;
     std::shared_ptr<const NoteMatrix> note_matrix{};  // null: the packed file's own notes
-    std::int64_t length = 0;  // samples of the centre crop (augmented: a random one); 0: all
+    std::int64_t length = 0;   // samples of the centre crop (augmented: a random one); 0: all
+    DType dtype = DType::f32;  // of signal and notes; what the backend computes in
+    // automatic: device where at least half of its free memory stays free.
+    Residency residency = Residency::automatic;
   };
-  // Throws InputError where notes are asked for and there are none.
+  // Throws InputError where notes are asked for and there are none, DeviceError where the signal is
+  // to be on the device and does not fit.
   ExampleSource(std::shared_ptr<const PackedDataset> dataset, const LabelTask& task,
                 Options options, std::shared_ptr<Backend> backend);
 
@@ -77,9 +86,12 @@ class ExampleSource {
   const NoteMatrix* notes() const { return options_.note_matrix.get(); }
   std::span<const float> targets(std::int32_t example) const;
   void set_standardisation(Standardisation standardisation);
+  // Whether the signal was copied to the device.
+  bool is_resident() const { return resident_.defined(); }
 
-  // May be called from another thread than the one that computes. Little of the mapped signal is
-  // resident at any time.
+  // May be called from another thread than the one that computes: batches are made on a queue of
+  // their own, where the device has one, and are done when this returns. Little of the mapped
+  // signal is in the host's memory at any time.
   Batch make(std::span<const std::int32_t> examples, const Augmentation& augmentation = {}) const;
 
  private:
@@ -87,10 +99,15 @@ class ExampleSource {
   Parts choose(std::span<const std::int32_t> examples, const Augmentation& augmentation) const;
   std::shared_ptr<const PackedDataset> dataset_;
   Options options_;
+  void make_resident();
+  void gather_mapped(const GatherSpec& spec, const Parts& parts, const Batch& batch) const;
+  void gather_copied(const GatherSpec& spec, const Parts& parts, const Batch& batch) const;
   std::shared_ptr<Backend> backend_;
+  std::shared_ptr<Backend> queue_;  // where batches are made: beside backend_, or on it
   TaskTargets targets_;
   std::int64_t classes_;
   Tensor scale_, shift_, gain_;
+  Tensor resident_;  // the packed signal, where it was copied to the device
 };
 
 // The order of `examples` in an epoch: a Fisher-Yates shuffle drawn from Philox (seed, epoch).

@@ -51,6 +51,16 @@ std::optional<int> cuda_index(std::string_view device) {
 
 }  // namespace
 
+void Backend::upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) {
+  if (rows.empty()) return;
+  const std::size_t size = y.bytes() / rows.size();
+  const auto* from = static_cast<const std::byte*>(x.data);
+  auto* to = static_cast<std::byte*>(y.data);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    copy_from_host(to + i * size, from + static_cast<std::size_t>(rows[i]) * size, size);
+  }
+}
+
 std::shared_ptr<Backend> make_backend(std::string_view device) {
   if (device == "cpu") return make_cpu_backend();
   if (const std::optional<int> index = cuda_index(device)) return make_cuda_backend(*index);

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -221,6 +222,22 @@ class Backend {
   virtual void copy_from_host(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  // -- For who prepares data while the device computes. What is said here holds for a device whose
+  //    memory is the host's; others override it.
+  // Whether operations may read the host's memory, a mapped file for one, where it lies.
+  virtual bool reads_host_memory() const { return true; }
+  // Bytes that allocate could still find; 0 where that does not matter.
+  virtual std::size_t free_memory() const { return 0; }
+  // Another queue of the same device, with memory of its own, whose operations run beside this
+  // one's; null where there is none. It lives on its own: the caller's pointer keeps it. Its work
+  // is ordered before this queue's by synchronize() on it. What it allocated may be used by this
+  // queue and given back at any time: it is handed out again only after this queue's operations of
+  // before that.
+  virtual std::shared_ptr<Backend> second_queue() { return nullptr; }
+  // y[i] = x[rows[i]] along the first axis, where x lies in the host's memory, which may change
+  // when the call returns; the copy may still be ahead in the queue. rows are not checked.
+  virtual void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y);
 
   // -- Elementwise and data movement. Any dtype unless said otherwise.
   virtual void fill(View y, double value) = 0;

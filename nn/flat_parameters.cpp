@@ -111,6 +111,11 @@ void FlatParameters::refresh_master() {
   if (master_.dtype() != values_.dtype()) values_.backend()->cast(values_.view(), master_.view());
 }
 
+const FlatParameters::Span* FlatParameters::span_of(const Tensor& parameter) const {
+  const auto found = index_.find(parameter.impl().get());
+  return found == index_.end() ? nullptr : &spans_[found->second];
+}
+
 Tensor FlatParameters::part(const Tensor& flat, const Span& span) {
   return flat.window(span.offset, span.dims);
 }

@@ -45,6 +45,8 @@ class FlatParameters {
   // Takes the copies from values() again, after those were loaded or set.
   void refresh_master();
   const std::vector<Span>& spans() const { return spans_; }
+  // Where a parameter of the module lies; null for one that is not trained.
+  const Span* span_of(const Tensor& parameter) const;
   // Elements [0, decayed()) are those that get weight decay.
   std::int64_t decayed() const { return decayed_; }
   // Of `flat`, a buffer laid out like values(): the tensor of one parameter.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/text.h"
+#include "nn/ops.h"
 
 namespace cardiograd {
 
@@ -129,6 +130,24 @@ StateDict Optimizer::state_dict() const {
   }
   result.push_back(
       {"step", Tensor::full(norm_.backend(), {}, DType::f64, static_cast<double>(steps_))});
+  return result;
+}
+
+StateDict Optimizer::model_state(const Module& module) const {
+  StateDict result = cardiograd::state_dict(module);
+  const std::vector<NamedTensor> parameters = module.parameters();  // first in the state, too
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    Tensor& value = result[i].value;
+    if (value.dtype() != DType::bf16) continue;
+    const FlatParameters::Span* span =
+        i < parameters.size() ? parameters_.span_of(parameters[i].tensor) : nullptr;
+    if (span != nullptr && steps_ > 0) {
+      const Tensor& precise = averaged_ ? average_ : parameters_.master();
+      value = to_torch(FlatParameters::part(precise, *span), span->layout);
+    } else {
+      value = cast(value, DType::f32);
+    }
+  }
   return result;
 }
 

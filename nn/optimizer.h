@@ -53,6 +53,9 @@ class Optimizer {
   // where an average is kept, "NAME.master" for a model in bf16; and "step" (f64). A run that goes
   // on from the model's state and this one gives the same bits as one that never stopped.
   StateDict state_dict() const;
+  // The module's own state, with bf16 parameters as the f32 values that are stepped (or averaged,
+  // while the model has the averages): what a checkpoint keeps.
+  StateDict model_state(const Module& module) const;
   // Throws InputError where the state is another model's or optimizer's, or has an average that
   // this optimizer does not keep, or the other way round.
   void load_state_dict(const StateDict& state, const std::string& source);

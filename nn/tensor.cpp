@@ -17,8 +17,13 @@ Storage::~Storage() {
 
 Tensor Tensor::empty(const std::shared_ptr<Backend>& backend, const Dims& dims, DType dtype) {
   auto impl = std::make_shared<TensorImpl>();
-  impl->storage =
-      std::make_shared<Storage>(backend, static_cast<std::size_t>(dims.numel()) * size_of(dtype));
+  try {
+    impl->storage =
+        std::make_shared<Storage>(backend, static_cast<std::size_t>(dims.numel()) * size_of(dtype));
+  } catch (const DeviceError& error) {
+    throw DeviceError("a tensor of shape " + dims.to_string() + " (" + std::string(name_of(dtype)) +
+                      ") cannot be had: " + error.what());
+  }
   impl->dims = dims;
   impl->dtype = dtype;
   return Tensor(std::move(impl));

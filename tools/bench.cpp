@@ -27,6 +27,7 @@ namespace {
 struct BenchOptions {
   ModelOptions model;
   std::string device = "cpu";
+  std::string precision = "fp32";
   std::int64_t batch = 256;
   int threads = 0;
   int steps = 10;
@@ -35,20 +36,21 @@ struct BenchOptions {
   bool augment = false;
 };
 
-// A model, its optimizer (RMSprop, the seed's) and one batch of random records.
+// A model, its optimizer (RMSprop, the seed's) and one batch of random records, which is on the
+// device from the beginning.
 class BenchStep {
  public:
   BenchStep(const std::shared_ptr<Backend>& backend, const BenchOptions& options) {
     TorchGenerator random(0);
+    const DType dtype = options.precision == "bf16" ? DType::bf16 : DType::f32;
     const ModelEntry& entry = find_model(options.model.name);
-    model_ = entry.make({backend, DType::f32, &random}, options.model);
+    model_ = entry.make({backend, dtype, &random}, options.model);
     parameters_ = std::make_unique<FlatParameters>(*model_);
     OptimizerOptions spec = optimizer_defaults("rmsprop");
     spec.lr = 1e-4;
     optimizer_ = std::make_unique<Optimizer>(spec, *parameters_);
     const auto normal = [&](const Dims& dims, float std) {
-      return Tensor::from_host<float>(backend, dims, DType::f32,
-                                      random.normal(dims.numel(), 0.0F, std));
+      return Tensor::from_host<float>(backend, dims, dtype, random.normal(dims.numel(), 0.0F, std));
     };
     const ModelOptions& m = options.model;
     if (entry.reads_signal) inputs_.signal = normal({options.batch, m.length, m.leads}, 0.25F);
@@ -61,7 +63,7 @@ class BenchStep {
   void run() {
     const RandomScope random(0, 1);
     parameters_->zero_grad();
-    bce_with_logits(model_->forward(inputs_), targets_).backward();
+    bce_with_logits(cast(model_->forward(inputs_), DType::f32), targets_).backward();
     optimizer_->step();
   }
 
@@ -86,6 +88,9 @@ void bench(const BenchOptions& options) {
                    options.rounds, options.json});
     return;
   }
+  if (options.precision != "fp32" && options.device == "cpu") {
+    throw InputError("--precision bf16 needs a CUDA device: name it by --device cuda");
+  }
   const int threads = thread_limit();
   const std::shared_ptr<Backend> backend = make_backend(options.device);
   BenchStep step(backend, options);
@@ -96,7 +101,8 @@ void bench(const BenchOptions& options) {
     flops = meter.flops();
   }
   for (int i = 0; i < 3; ++i) step.run();
-  const double peak = measure_cpu_peak(threads);
+  // Of a GPU, --kernels measures the peaks.
+  const double peak = backend->name() == "cpu" ? measure_cpu_peak(threads) : 0.0;
   std::vector<double> rates;
   for (int round = 0; round < options.rounds; ++round) {
     backend->synchronize();
@@ -111,6 +117,7 @@ void bench(const BenchOptions& options) {
   const double achieved = flops * rate / static_cast<double>(options.batch);
   const nlohmann::ordered_json report{{"model", options.model.name},
                                       {"device", backend->name()},
+                                      {"precision", options.precision},
                                       {"batch_size", options.batch},
                                       {"threads", threads},
                                       {"samples_per_second", rate},
@@ -118,16 +125,21 @@ void bench(const BenchOptions& options) {
                                       {"flops_per_sample", flops / options.batch},
                                       {"gflops", achieved / 1e9},
                                       {"peak_gflops", peak / 1e9},
-                                      {"share_of_peak", achieved / peak}};
+                                      {"share_of_peak", peak > 0.0 ? achieved / peak : 0.0}};
   options.json.give(report);
   if (options.json.alone()) return;
   std::printf(
-      "%s, batch %lld, %d thread(s) on %s: %.0f samples/s (median of %d rounds of %d steps)\n",
-      options.model.name.c_str(), static_cast<long long>(options.batch), threads,
-      backend->name().c_str(), rate, options.rounds, options.steps);
-  std::printf("%.1f MFLOP a sample, %.0f GFLOP/s, %.0f %% of the measured peak of %.0f GFLOP/s\n",
-              flops / static_cast<double>(options.batch) / 1e6, achieved / 1e9,
-              100.0 * achieved / peak, peak / 1e9);
+      "%s in %s, batch %lld, %d thread(s) on %s: %.0f samples/s (median of %d rounds of %d "
+      "steps)\n",
+      options.model.name.c_str(), options.precision.c_str(), static_cast<long long>(options.batch),
+      threads, backend->name().c_str(), rate, options.rounds, options.steps);
+  std::printf("%.1f MFLOP a sample, %.0f GFLOP/s", flops / static_cast<double>(options.batch) / 1e6,
+              achieved / 1e9);
+  if (peak > 0.0) {
+    std::printf(", %.0f %% of the measured peak of %.0f GFLOP/s", 100.0 * achieved / peak,
+                peak / 1e9);
+  }
+  std::printf("\n");
 }
 
 }  // namespace
@@ -141,6 +153,9 @@ void add_bench(CLI::App& app) {
   CLI::Option* device =
       verb->add_option("--device", options->device, "cpu, cuda or cuda:N; with --kernels: cuda")
           ->capture_default_str();
+  verb->add_option("--precision", options->precision, "fp32; on a GPU also bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
   verb->add_option("--batch", options->batch, "Records a step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -166,8 +181,8 @@ void add_bench(CLI::App& app) {
       "Time each operation's CUDA kernels instead of a model, in f32 and bf16, against the copies "
       "and matrix products that the GPU was found to do";
   CLI::Option* times_kernels = verb->add_flag("--kernels", kernels_help);
-  for (const char* other :
-       {"--model", "--batch", "--length", "--dropout", "--threads", "--steps", "--augment"}) {
+  for (const char* other : {"--model", "--batch", "--length", "--dropout", "--threads", "--steps",
+                            "--augment", "--precision"}) {
     times_kernels->excludes(other);
   }
   verb->add_option("--filter", kernels->filter,

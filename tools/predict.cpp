@@ -184,6 +184,7 @@ void add_predict(CLI::App& app) {
                    "The report's embedding: .pt, .npy or .safetensors with one vector; for several "
                    "records a folder with NAME.pt each")
       ->excludes(text);
+  verb->add_option("--device", options->model.device, "cpu, cuda or cuda:N")->capture_default_str();
   verb->add_flag("--json", options->json, "Print one JSON object a record and nothing else");
   verb->add_option("--plot", options->plot,
                    "Draw the ECG on standard paper: FILE.png or FILE.svg; for several records a "

@@ -83,7 +83,8 @@ void save_checkpoint(const fs::path& folder, const Module& model, const Optimize
   try {
     fs::remove_all(fresh);
     fs::create_directories(fresh);
-    save_state(fresh / model_file, state_dict(model), {{"format", "pt"}});
+    save_state(fresh / model_file, optimizer ? optimizer->model_state(model) : state_dict(model),
+               {{"format", "pt"}});
     if (optimizer) save_state(fresh / optimizer_file, optimizer->state_dict());
     if (!state.note_idf.empty()) {
       const auto size = static_cast<std::int64_t>(state.note_idf.size());

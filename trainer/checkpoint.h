@@ -12,9 +12,10 @@
 
 namespace cardiograd {
 
-// optimizer may be null. `former`: where the checkpoint goes that `folder` held; empty: it is
-// removed. Throws InputError where the folder cannot be written (disk full, read-only); a
-// checkpoint that was there before is then untouched.
+// optimizer may be null; with it, the parameters of a model in bf16 are written in f32. `former`:
+// where the checkpoint goes that `folder` held; empty: it is removed. Throws InputError where the
+// folder cannot be written (disk full, read-only); a checkpoint that was there before is then
+// untouched.
 void save_checkpoint(const std::filesystem::path& folder, const Module& model,
                      const Optimizer* optimizer, const TrainingState& state,
                      const std::string& config, const std::filesystem::path& former = {});

@@ -219,6 +219,8 @@ void check_together(const RunConfig& config, const std::string& file, RunDir run
   need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
   need(config.device != "cpu" || config.precision == "fp32",
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
+  need(config.precision != "tf32",
+       "precision \"tf32\" is not there: our kernels multiply in fp32 or bf16; use one of these");
   need(config.train.init_except.empty() || !config.train.init.empty(),
        "train.init_except needs train.init: name the weights to start from");
   need(!config.model.sync_batch_norm || config.model.batch_norm,

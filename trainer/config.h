@@ -20,6 +20,7 @@ struct RunConfig {
     std::string standardize = "none";
     std::string notes;
     std::string undersample;
+    std::string residency = "auto";
 
     bool operator==(const Data&) const = default;
   } data;

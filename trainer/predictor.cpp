@@ -51,7 +51,7 @@ ModelOptions choose(const fs::path& file, const StateDict& weights, const std::s
 
 }  // namespace
 
-Predictor::Predictor(const PredictorOptions& options) : backend_(make_backend("cpu")) {
+Predictor::Predictor(const PredictorOptions& options) : backend_(make_backend(options.device)) {
   const fs::path file = find_weights(options.model);
   const fs::path folder = file.parent_path();
   // Standardisation and classes must not be lost where the weights of a checkpoint are named.

@@ -20,6 +20,7 @@ struct PredictorOptions {
   std::filesystem::path model;
   std::string architecture;          // of weights alone; empty: told by their names and shapes
   std::vector<std::string> classes;  // of weights alone; empty: CD, HYP, MI, NORM, STTC
+  std::string device = "cpu";        // as make_backend takes it; in f32 on each
 };
 
 class Predictor {

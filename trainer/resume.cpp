@@ -42,6 +42,7 @@ const std::vector<std::string>& changeable_keys() {
   static const std::vector<std::string> keys{"device",
                                              "threads",
                                              "data.path",
+                                             "data.residency",
                                              "train.epochs",
                                              "train.on_nan",
                                              "train.early_stopping",

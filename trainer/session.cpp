@@ -41,6 +41,11 @@ std::int64_t visible_samples(const RunConfig& config, const PackedDataset& datas
   return crop;
 }
 
+Residency residency_of(const RunConfig& config) {
+  if (config.data.residency == "device") return Residency::device;
+  return config.data.residency == "host" ? Residency::host : Residency::automatic;
+}
+
 }  // namespace
 
 Session open_data(const RunConfig& config, std::shared_ptr<Backend> backend) {
@@ -60,13 +65,16 @@ Session open_data(const RunConfig& config, std::shared_ptr<Backend> backend) {
     notes =
         std::make_shared<const NoteMatrix>(NoteMatrix::read(config.data.notes, *session.dataset));
   }
+  session.dtype = config.precision == "bf16" ? DType::bf16 : DType::f32;
   session.source = std::make_unique<ExampleSource>(
       session.dataset, session.task,
       ExampleSource::Options{.signal = config.reads("signal"),
                              .notes = config.reads("notes"),
                              .standardisation = {},
                              .note_matrix = notes,
-                             .length = visible_samples(config, *session.dataset)},
+                             .length = visible_samples(config, *session.dataset),
+                             .dtype = session.dtype,
+                             .residency = residency_of(config)},
       session.backend);
   return session;
 }
@@ -89,7 +97,7 @@ Session open_session(const RunConfig& config, std::shared_ptr<Backend> backend) 
   session.options.levels = config.model.levels;
   session.options.amplitude = config.model.amplitude;
   TorchGenerator random(static_cast<std::uint64_t>(config.train.seed));
-  session.model = entry.make({session.backend, DType::f32, &random}, session.options);
+  session.model = entry.make({session.backend, session.dtype, &random}, session.options);
   return session;
 }
 
@@ -154,7 +162,7 @@ Predictions Outcome::predictions(const LabelTask& task) const {
 }
 
 Tensor Loss::operator()(const Tensor& logits, const Tensor& targets) const {
-  return bce_with_logits(logits, targets, pos_weight, spec);
+  return bce_with_logits(cast(logits, DType::f32), targets, pos_weight, spec);
 }
 
 Loss make_loss(const Session& session, const RunConfig& config,
@@ -183,7 +191,7 @@ using Figures = std::vector<double>;
 
 // A batch's examples * loss, then its scores.
 void append_batch(const Session& session, const Loss& loss, const Batch& batch, Figures& figures) {
-  const Tensor logits = session.model->forward({batch.signal, batch.notes});
+  const Tensor logits = cast(session.model->forward({batch.signal, batch.notes}), DType::f32);
   figures.push_back(loss(logits, batch.targets).item() * static_cast<double>(batch.size));
   const std::vector<double> scores = sigmoid(logits).to_vector<double>();
   figures.insert(figures.end(), scores.begin(), scores.end());

@@ -21,6 +21,7 @@ namespace cardiograd {
 
 struct Session {
   std::shared_ptr<Backend> backend;
+  DType dtype = DType::f32;  // of parameters and activations: config's precision
   std::shared_ptr<const PackedDataset> dataset;
   LabelTask task;
   std::unique_ptr<ExampleSource> source;
@@ -63,7 +64,8 @@ struct Outcome {
   Predictions predictions(const LabelTask& task) const;
 };
 
-// What is minimised, and reported for the validation and test folds.
+// What is minimised, and reported for the validation and test folds; in f32, whatever the logits
+// are.
 struct Loss {
   BceSpec spec;
   Tensor pos_weight;  // [classes], on the device; may be undefined

@@ -6,16 +6,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace cardiograd {
 
 // Where a cache gets its blocks from.
 struct MemorySource {
-  const char* name = "cpu";             // for the sentence when memory is out
-  void* (*allocate)(std::size_t size);  // null when there is none; 64-byte aligned
+  std::string name = "cpu";  // for the sentence when memory is out
+  // Null when there is none; 64-byte aligned.
+  std::function<void*(std::size_t size)> allocate;
   void (*release)(void* data) noexcept;
   // Optional: told that of a block of `size` bytes the first `used` are handed out (0: none), so
   // that memory checkers see the rest as out of bounds.

@@ -63,7 +63,7 @@ void* BlockCache::allocate(std::size_t bytes) {
     }
   }
   if (data == nullptr) {
-    throw DeviceError(std::string("the ") + source_.name + " has no " + std::to_string(bytes) +
+    throw DeviceError("the " + source_.name + " has no " + std::to_string(bytes) +
                       " bytes of memory left (" + std::to_string(in_use_) +
                       " bytes are in use): use a smaller batch, model or record length");
   }

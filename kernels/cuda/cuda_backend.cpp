@@ -8,52 +8,95 @@ namespace cardiograd {
 
 namespace {
 
-// The one place that lets device = "cuda" in. Every operation has its kernel; what is missing is a
-// packed data set in the device's memory, and a GPU that has run a training step.
-constexpr bool trains_models = false;
+// Before anything else is asked of the device.
+int selected(int index) {
+  cuda::select_device(index);
+  return index;
+}
 
 // Two events in the backend's stream.
 class EventTimer final : public DeviceTimer {
  public:
   explicit EventTimer(std::shared_ptr<CudaBackend> backend) : backend_(std::move(backend)) {}
 
-  void begin() override { cuda::record_event(begin_.event, backend_->stream()); }
-  void end() override { cuda::record_event(end_.event, backend_->stream()); }
+  void begin() override { cuda::record_event(begin_.get(), backend_->stream()); }
+  void end() override { cuda::record_event(end_.get(), backend_->stream()); }
   double microseconds() override {
-    return 1e3 * static_cast<double>(cuda::elapsed_milliseconds(begin_.event, end_.event));
+    return 1e3 * static_cast<double>(cuda::elapsed_milliseconds(begin_.get(), end_.get()));
   }
 
  private:
-  struct OwnedEvent {
-    OwnedEvent() = default;
-    OwnedEvent(const OwnedEvent&) = delete;
-    OwnedEvent& operator=(const OwnedEvent&) = delete;
-    ~OwnedEvent() { cuda::destroy_event(event); }
-    cuda::Event event = cuda::create_event();
-  };
   std::shared_ptr<CudaBackend> backend_;
-  OwnedEvent begin_, end_;
+  cuda::OwnedEvent begin_, end_;
 };
 
 }  // namespace
 
-CudaBackend::CudaBackend(int index, DType floating)
-    : index_(index), floating_(floating), blocks_(cuda::device_memory()) {
-  cuda::select_device(index);
+CudaBackend::CudaBackend(int index, DType floating, std::shared_ptr<CudaBackend> first)
+    : index_(selected(index)),
+      floating_(floating),
+      blocks_(cuda::device_memory(index)),
+      first_(std::move(first)) {
   device_.multiprocessors = cuda::device_info(index).multiprocessors;
-  device_.stream = cuda::create_stream();
+  device_.stream = {cuda::create_stream(), index};
 }
 
-CudaBackend::~CudaBackend() { cuda::destroy_stream(device_.stream); }
+// Nothing may be under way in memory that goes back to the driver.
+CudaBackend::~CudaBackend() {
+  try {
+    cuda::synchronize(device_.stream);
+    if (first_) cuda::synchronize(first_->stream());
+  } catch (const DeviceError&) {  // whoever needed the work to succeed has waited for it
+  }
+  for (const auto& [data, bytes] : given_back_) blocks_.deallocate(data, bytes);
+  cuda::destroy_stream(device_.stream.stream);
+}
 
 std::string CudaBackend::name() const { return "cuda:" + std::to_string(index_); }
 
 DType CudaBackend::default_dtype() const { return floating_; }
 
-void* CudaBackend::allocate(std::size_t bytes) { return blocks_.allocate(bytes); }
+void* CudaBackend::allocate(std::size_t bytes) {
+  if (first_) take_back();
+  return blocks_.allocate(bytes);
+}
 
 void CudaBackend::deallocate(void* data, std::size_t bytes) noexcept {
+  if (first_ && data != nullptr) {
+    const std::lock_guard lock(mutex_);
+    try {
+      given_back_.emplace_back(data, bytes);
+      return;
+    } catch (...) {  // no memory to remember the block with: better lost than reused too early
+      return;
+    }
+  }
   blocks_.deallocate(data, bytes);
+}
+
+// Whatever used a block on the first queue was asked for before the block came back, and so comes
+// before an event that is recorded now.
+void CudaBackend::take_back() {
+  const std::lock_guard lock(mutex_);
+  if (given_back_.empty()) return;
+  cuda::record_event(first_done_.get(), first_->stream());
+  cuda::wait_for_event(device_.stream, first_done_.get());
+  for (const auto& [data, bytes] : given_back_) blocks_.deallocate(data, bytes);
+  given_back_.clear();
+}
+
+std::size_t CudaBackend::free_memory() const {
+  return cuda::free_memory(index_) + blocks_.bytes_kept();
+}
+
+std::shared_ptr<Backend> CudaBackend::second_queue() {
+  return std::make_shared<CudaBackend>(index_, floating_, shared_from_this());
+}
+
+void CudaBackend::upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) {
+  const std::lock_guard lock(upload_mutex_);
+  if (!upload_) upload_ = std::make_unique<cuda::StagedUpload>();
+  upload_->copy_rows(x, rows, y, device_.stream);
 }
 
 void CudaBackend::copy_from_host(void* device, const void* host, std::size_t bytes) {
@@ -67,11 +110,6 @@ void CudaBackend::copy_to_host(void* host, const void* device, std::size_t bytes
 void CudaBackend::synchronize() { cuda::synchronize(device_.stream); }
 
 std::shared_ptr<Backend> make_cuda_backend(int index) {
-  cuda::select_device(index);
-  if (!trains_models) {
-    throw DeviceError(
-        "this version has CUDA kernels but does not train with them yet; use device = \"cpu\"");
-  }
   return std::make_shared<CudaBackend>(index, DType::f32);
 }
 
@@ -86,9 +124,6 @@ TimedDevice make_timed_cuda_device(int index) {
   return {std::move(backend), std::move(timer), info.name, info.cache};
 }
 
-std::string cuda_backend_description() {
-  return "cuda " + cuda::runtime_version() +
-         (trains_models ? "" : " (kernels only, no training yet)");
-}
+std::string cuda_backend_description() { return "cuda " + cuda::runtime_version(); }
 
 }  // namespace cardiograd

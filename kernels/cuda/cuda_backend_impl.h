@@ -3,31 +3,50 @@
 // with f32 arithmetic.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/block_cache.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/staged_upload.h"
 
 namespace cardiograd {
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, public std::enable_shared_from_this<CudaBackend> {
  public:
-  // `floating`: what default_dtype says. Throws DeviceError where device `index` cannot be used.
-  CudaBackend(int index, DType floating);
+  // `floating`: what default_dtype says. `first`, optional: the backend that this is a second queue
+  // of. Throws DeviceError where device `index` cannot be used.
+  CudaBackend(int index, DType floating, std::shared_ptr<CudaBackend> first = nullptr);
   ~CudaBackend() override;
 
   // Where its work is queued, for whoever must come before or after it.
   cuda::Stream stream() const { return device_.stream; }
 
 #include "kernels/backend_overrides.inl"
+  bool reads_host_memory() const override { return false; }
+  std::size_t free_memory() const override;
+  std::shared_ptr<Backend> second_queue() override;
+  void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) override;
 
  private:
+  void take_back();
+
   int index_;
   DType floating_;
   cuda::Device device_;
   BlockCache blocks_;
+
+  // Of a second queue: what was given back and may still be in use by the first one.
+  std::shared_ptr<CudaBackend> first_;
+  cuda::OwnedEvent first_done_;
+  std::mutex mutex_;
+  std::vector<std::pair<void*, std::size_t>> given_back_;
+  std::mutex upload_mutex_;
+  std::unique_ptr<cuda::StagedUpload> upload_;
 };
 
 }  // namespace cardiograd

@@ -18,7 +18,7 @@ namespace cardiograd::cuda {
 inline constexpr int block_threads = 256;
 
 struct Device {
-  Stream stream = nullptr;
+  Queue stream;
   int multiprocessors = 1;
 
   // Blocks for a grid-stride loop over `items`: one thread an item, but no more blocks than keep

@@ -28,7 +28,7 @@ using ::dim3;
 // ---- Launching ----------------------------------------------------------------------------------
 
 // Starts kernel(arguments...) on `stream`. A grid of no blocks does nothing. Throws DeviceError
-// that names the kernel when the launch fails; with CARDIOGRAD_CUDA_SYNC=1 in the environment it
+// that names the kernel when the launch fails; with CARDIOGRAD_CUDA_DEBUG=1 in the environment it
 // waits for the kernel, so that what goes wrong inside surfaces here.
 template <auto kernel, class... Arguments>
 void launch(dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,

@@ -5,13 +5,17 @@
 #include <cstring>
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/device_errors.h"
+
 namespace cardiograd::cuda {
 namespace {
 
+std::string text_of(cudaError_t status) {
+  return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ")";
+}
+
 void check(cudaError_t status, const std::string& what) {
-  if (status == cudaSuccess) return;
-  throw DeviceError(what + " failed: " + cudaGetErrorString(status) + " (" +
-                    cudaGetErrorName(status) + ")");
+  if (status != cudaSuccess) throw failed_call(what, text_of(status), synchronises_launches());
 }
 
 cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream); }
@@ -20,24 +24,32 @@ cudaEvent_t native_event(Event event) { return static_cast<cudaEvent_t>(event); 
 }  // namespace
 
 void select_device(int index) {
-  int count = 0;
-  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
-    throw DeviceError(std::string("no CUDA device can be used: ") + cudaGetErrorString(status) +
-                      "; use device = \"cpu\"");
+  FoundDevices found;
+  if (const cudaError_t status = cudaGetDeviceCount(&found.count); status != cudaSuccess) {
+    found.trouble = cudaGetErrorString(status);
   }
-  if (index >= count) {
-    throw DeviceError("device \"cuda:" + std::to_string(index) +
-                      "\" does not exist: this machine has " + std::to_string(count) +
-                      " CUDA device(s)");
-  }
-  int major = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index),
-        "asking for the compute capability of cuda:" + std::to_string(index));
-  if (major < 8) {
-    throw DeviceError("device \"cuda:" + std::to_string(index) + "\" has compute capability " +
-                      std::to_string(major) + ", but 8.0 or later is needed: use device = \"cpu\"");
-  }
+  require_device(index, found);
+  Capability capability;
+  const std::string what = "asking for the compute capability of cuda:" + std::to_string(index);
+  check(cudaDeviceGetAttribute(&capability.major, cudaDevAttrComputeCapabilityMajor, index), what);
+  check(cudaDeviceGetAttribute(&capability.minor, cudaDevAttrComputeCapabilityMinor, index), what);
+  require_capability(index, capability);
+  use_device(index);
+}
+
+void use_device(int index) {
+  thread_local int current = -1;
+  if (current == index) return;
   check(cudaSetDevice(index), "choosing device cuda:" + std::to_string(index));
+  current = index;
+}
+
+std::size_t free_memory(int index) {
+  use_device(index);
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total),
+        "asking for the free memory of cuda:" + std::to_string(index));
+  return free;
 }
 
 DeviceInfo device_info(int index) {
@@ -62,15 +74,26 @@ void synchronize(Stream stream) {
   check(cudaStreamSynchronize(native(stream)), "waiting for the CUDA stream");
 }
 
-MemorySource device_memory() {
-  const auto allocate = [](std::size_t size) -> void* {
+MemorySource device_memory(int index) {
+  const auto allocate = [index](std::size_t size) -> void* {
+    use_device(index);
     void* data = nullptr;
     if (cudaMalloc(&data, size) == cudaSuccess) return data;
     static_cast<void>(cudaGetLastError());  // the cache tries again or reports it
     return nullptr;
   };
-  return {"GPU", allocate, [](void* data) noexcept { static_cast<void>(cudaFree(data)); }};
+  return {memory_name(index), allocate,
+          [](void* data) noexcept { static_cast<void>(cudaFree(data)); }};
 }
+
+void* allocate_pinned(std::size_t bytes) {
+  void* data = nullptr;
+  check(cudaHostAlloc(&data, bytes, cudaHostAllocPortable),
+        "pinning " + std::to_string(bytes) + " bytes of host memory");
+  return data;
+}
+
+void release_pinned(void* data) noexcept { static_cast<void>(cudaFreeHost(data)); }
 
 void copy_from_host(void* device, const void* host, std::size_t bytes, Stream stream) {
   if (bytes == 0) return;
@@ -84,6 +107,12 @@ void copy_to_host(void* host, const void* device, std::size_t bytes, Stream stre
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, native(stream)),
         "copying " + std::to_string(bytes) + " bytes from the GPU");
   synchronize(stream);
+}
+
+void copy_from_pinned(void* device, const void* pinned, std::size_t bytes, Stream stream) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, native(stream)),
+        "copying " + std::to_string(bytes) + " bytes to the GPU");
 }
 
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream) {
@@ -106,6 +135,14 @@ void record_event(Event event, Stream stream) {
   check(cudaEventRecord(native_event(event), native(stream)), "recording a CUDA event");
 }
 
+void wait_for_event(Stream stream, Event event) {
+  check(cudaStreamWaitEvent(native(stream), native_event(event)), "waiting for a CUDA event");
+}
+
+void synchronize_event(Event event) {
+  check(cudaEventSynchronize(native_event(event)), "waiting for a CUDA event");
+}
+
 float elapsed_milliseconds(Event begin, Event end) {
   check(cudaEventSynchronize(native_event(end)), "waiting for a CUDA event");
   float milliseconds = 0.0F;
@@ -116,7 +153,7 @@ float elapsed_milliseconds(Event begin, Event end) {
 
 bool synchronises_launches() {
   static const bool asked = [] {
-    const char* value = std::getenv("CARDIOGRAD_CUDA_SYNC");
+    const char* value = std::getenv("CARDIOGRAD_CUDA_DEBUG");
     return value != nullptr && std::strcmp(value, "1") == 0;
   }();
   return asked;

@@ -9,5 +9,7 @@ namespace cardiograd::testing {
 // The orders in which threads can be made to take their turns; a GPU has one of its own.
 std::vector<std::string> thread_orders();
 void set_thread_order(const std::string& name);
+// Whether it is the emulator, where sizes must be small.
+bool is_emulated();
 
 }  // namespace cardiograd::testing

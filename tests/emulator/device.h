@@ -14,6 +14,7 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/dtype.h"
 #include "tests/emulator/emulator.h"
+#include "tests/emulator/machine_state.h"
 
 #define CG_KERNEL(...)
 #define CG_DEVICE inline
@@ -59,6 +60,7 @@ void launch(dim3 grid, dim3 block, std::size_t shared_bytes, Stream,
             const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   detail::run<kernel>(grid, block, shared_bytes, kernel, arguments...);
+  emulator::kernel_was_launched(kernel_name<kernel>());
 }
 
 // ---- Threads of a block and of a warp -----------------------------------------------------------

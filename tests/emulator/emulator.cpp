@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <sstream>
 #include <vector>
@@ -359,7 +360,12 @@ void set_order(Order order, std::uint64_t seed) {
 
 const std::set<std::string>& launched_kernels() { return machine().launched; }
 
-void run(const Launch& launch) { machine().run(launch); }
+// Threads of the host may launch at the same time; grids run one after the other.
+void run(const Launch& launch) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  machine().run(launch);
+}
 
 void stop(const std::string& what, const std::source_location& where) {
   machine().stop(what, where);

@@ -13,6 +13,8 @@ void set_thread_order(const std::string& name) {
                                              : Order::shuffled);
 }
 
+bool is_emulated() { return true; }
+
 }  // namespace cardiograd::testing
 
 // A fault leaves its fibre where it stands, with all that its stack owns: in this program leaks

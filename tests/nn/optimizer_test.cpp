@@ -248,6 +248,30 @@ TEST(Optimizer, TheSecondHalfReadsItsScheduleFromTheDevice) {
   EXPECT_EQ(halves.weights(), whole.weights());
 }
 
+// What a checkpoint keeps of a model in bf16 is what an f32 model would have.
+TEST(Optimizer, AModelsStateIsInF32) {
+  OptimizerOptions options = optimizer_defaults("adamw");
+  options.ema_decay = 0.3;
+  Trained narrow(options, DType::bf16);
+  const Values first = narrow.layer.bias.to_vector<float>();
+  EXPECT_EQ(narrow.optimizer.model_state(narrow.layer)[1].value.to_vector<float>(), first);
+  for (int step = 0; step < 3; ++step) narrow.step();
+  const auto stepped = [&](const char* name) {
+    for (const StateEntry& entry : narrow.optimizer.state_dict()) {
+      if (entry.name == name) return entry.value.to_vector<float>();
+    }
+    return Values();
+  };
+  const StateDict own = narrow.optimizer.model_state(narrow.layer);
+  ASSERT_EQ(own.size(), 2U);
+  EXPECT_EQ(own[0].value.dtype(), DType::f32);
+  EXPECT_EQ(own[0].value.to_vector<float>(), stepped("weight.master"));
+  EXPECT_NE(own[1].value.to_vector<float>(), narrow.layer.bias.to_vector<float>());
+  const AveragedWeights averaged(narrow.optimizer);
+  EXPECT_EQ(narrow.optimizer.model_state(narrow.layer)[0].value.to_vector<float>(),
+            stepped("weight.average"));
+}
+
 // The f32 copies take the steps that bf16 would swallow.
 TEST(Optimizer, ABf16ModelFollowsItsF32Copies) {
   OptimizerOptions options = optimizer_defaults("adamw");

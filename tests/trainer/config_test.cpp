@@ -38,8 +38,8 @@ std::string override_error(const std::string& text) {
 // Every value another than its default.
 RunConfig unusual() {
   RunConfig c;
-  c.data = {"a \"b\"\\\n\té #", 500,  "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
-            "notes/x.npy",      "HYP"};
+  c.data = {"a \"b\"\\\n\té #", 500,   "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
+            "notes/x.npy",      "HYP", "host"};
   c.model = {"mmcnn_sum", 0.1 + 0.2, true, 2, 8, 96, 100, 5, 64, 2.5};
   c.train = {7, 33,         "adamw",   1.0 / 3e7,        1e-300,     0.9,           1.5,
              4, 0.9,        "weights", {"conv*", "a.b"}, "balanced", "valid_auroc", "skip",
@@ -218,6 +218,9 @@ TEST(Config, ValuesThatDoNotFitTogetherAreRefused) {
   EXPECT_EQ(error(minimal, {"data.rate=250"}), ": data.rate must be 100 or 500");
   EXPECT_EQ(error(minimal, {"precision=bf16"}),
             ": precision \"bf16\" needs a CUDA device; on the CPU use \"fp32\"");
+  EXPECT_EQ(error(minimal, {"precision=tf32", "device=cuda"}),
+            ": precision \"tf32\" is not there: our kernels multiply in fp32 or bf16; use one of "
+            "these");
   EXPECT_EQ(error(minimal, {"data.train_folds=[1, 9]"}),
             ": fold 9 is both trained on and evaluated");
   EXPECT_EQ(error(minimal, {"data.test_folds=[8]"}), ": fold 8 is both trained on and evaluated");

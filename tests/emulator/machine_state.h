@@ -1,0 +1,29 @@
+// The machine that the emulated runtime pretends to be: tests change it to meet its bad days.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace cardiograd::emulator {
+
+struct MachineState {
+  std::string driver_trouble;  // what cudaGetDeviceCount would complain of
+  int devices = 1;
+  int capability_major = 9;
+  int capability_minor = 0;
+  std::size_t memory = std::size_t{1} << 34;  // bytes of each device
+  // A kernel of this name fails as an illegal address does: at its launch where launches wait, else
+  // at the next call that waits for a stream.
+  std::string failing_kernel;
+  bool launches_wait = false;
+};
+
+MachineState& machine_state();
+
+// Told of each launch.
+void kernel_was_launched(const std::string& name);
+
+// How often a stream was made to wait for another's event.
+std::size_t waits_between_streams();
+
+}  // namespace cardiograd::emulator
