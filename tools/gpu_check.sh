@@ -232,7 +232,7 @@ compare_training() {
   "$programs/cardiograd" synth --out "$work/ptbxl" --records 1000 --rate 100 >/dev/null
   "$programs/cardiograd" prepare --root "$work/ptbxl" --rate 100 --out "$work/packed.safetensors" >/dev/null
   for device in cuda cpu; do
-    "$programs/trainer" fit --config "$configs/cnn.toml" --quiet \
+    "$programs/trainer" fit "$configs/cnn.toml" --quiet \
       "data.path=$work/packed.safetensors" "run.dir=$work/$device" "device=$device" "${options[@]}"
     losses_of "$work/$device" >"$work/$device.losses"
   done
