@@ -74,6 +74,8 @@ mkdir -p "$(dirname "$out")"
 out=$(cd "$(dirname "$out")" && pwd)/$(basename "$out")
 logs=${out%.md}-logs
 mkdir -p "$logs"
+configs=$project_root/configs
+[[ -d $configs ]] || configs=$project_root/trainer/configs/seed
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -135,7 +137,7 @@ run_part() {
   local name=$1 limit=$2 lines=$3 log status=0 begin=$SECONDS
   shift 3
   if [[ -n $absent ]]; then
-    result "- **$name**: no CUDA device ($absent)"
+    result "- **$name**: not run: $absent"
     return 0
   fi
   log=$logs/$(tr ' ' '-' <<<"$name").log
@@ -148,7 +150,7 @@ run_part() {
   timeout --kill-after 5 "$limit" "$@" >"$log" 2>&1 </dev/null || status=$?
   local took=$((SECONDS - begin))
   if grep -qE "$no_device" "$log"; then
-    result "- **$name**: no CUDA device ($(grep -ohE "($no_device)[^;]*" "$log" | head -n 1))"
+    result "- **$name**: not run: $(grep -ohE "($no_device)[^;]*" "$log" | head -n 1)"
     return 0
   fi
   case $status in
@@ -230,7 +232,7 @@ compare_training() {
   "$programs/cardiograd" synth --out "$work/ptbxl" --records 1000 --rate 100 >/dev/null
   "$programs/cardiograd" prepare --root "$work/ptbxl" --rate 100 --out "$work/packed.safetensors" >/dev/null
   for device in cuda cpu; do
-    "$programs/trainer" fit --config "$project_root/trainer/configs/seed/cnn.toml" --quiet \
+    "$programs/trainer" fit "$configs/cnn.toml" --quiet \
       "data.path=$work/packed.safetensors" "run.dir=$work/$device" "device=$device" "${options[@]}"
     losses_of "$work/$device" >"$work/$device.losses"
   done
@@ -247,7 +249,7 @@ train_models() {
   result ""
   result "## Training"
   export -f compare_training losses_of
-  export programs project_root work
+  export programs configs work
   run_part "losses against the CPU" 60 3 bash -euo pipefail -c compare_training
   for model in cnn mmcnn_cat mmrnn transformer; do
     for precision in fp32 bf16; do

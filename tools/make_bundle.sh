@@ -40,7 +40,7 @@ cmake --install "$build" --component bundle --strip --prefix "$bundle" >/dev/nul
 programs=("$bundle"/trainer "$bundle"/cardiograd "$bundle"/gpu_tests)
 
 # What every Linux system has, and what belongs to CUDA on the machine that runs the programs.
-left_out='^(linux-vdso|ld-linux|lib(c|m|dl|rt|util|pthread|resolv|cuda|cudart|nccl|cudnn|cublas|nvidia)[-_.a-zA-Z]*\.so)'
+left_out='^(linux-vdso|ld-linux|lib(c|m|dl|rt|util|pthread|resolv)\.so|lib(cuda|cudart|nccl|cudnn|cublas|nvidia))'
 mkdir "$bundle/lib"
 ldd "${programs[@]}" | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
   while read -r name path; do
@@ -52,10 +52,13 @@ strip --strip-unneeded "$bundle"/lib/*
 
 cd "$project_root"
 for file in tools/gpu_check.sh tools/common.sh tools/peer/bench_torch.py tests/golden/seed_transformer.py \
-  trainer/configs/seed/cnn.toml LICENSE; do
+  LICENSE; do
   mkdir -p "$bundle/$(dirname "$file")"
   cp "$file" "$bundle/$file"
 done
+# The folder's own name is a program's here.
+mkdir "$bundle/configs"
+cp trainer/configs/seed/*.toml "$bundle/configs/"
 {
   say "commit   $(git describe --always --dirty 2>/dev/null || echo unknown)"
   say "built    $(date -u '+%Y-%m-%d %H:%M UTC')"
