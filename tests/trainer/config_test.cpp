@@ -40,7 +40,7 @@ RunConfig unusual() {
   RunConfig c;
   c.data = {"a \"b\"\\\n\té #", 500,   "rhythm", {"notes", "signal"}, {2, 4}, {1}, {10, 3}, "lead",
             "notes/x.npy",      "HYP", "host"};
-  c.model = {"mmcnn_sum", 0.1 + 0.2, true, 2, 8, 96, 100, 5, 64, 2.5};
+  c.model = {"mmcnn_sum", 0.1 + 0.2, true, true, 2, 8, 96, 100, 5, 64, 2.5};
   c.train = {7, 33,         "adamw",   1.0 / 3e7,        1e-300,     0.9,           1.5,
              4, 0.9,        "weights", {"conv*", "a.b"}, "balanced", "valid_auroc", "skip",
              5, 4294967295, "a.pt",    {"fc2.*"}};

@@ -187,7 +187,7 @@ TEST(Resume, AnotherConfigIsRefused) {
   config.train.lr = 0.1;
   const std::string sentence =
       ": set it back, or start a new run in another run.dir; only device, threads, data.path, "
-      "train.epochs, train.on_nan, train.early_stopping, run.plots, run.tensorboard, "
+      "data.residency, train.epochs, train.on_nan, train.early_stopping, run.plots, "
       "run.log_every, run.checkpoint_steps, run.checkpoint_minutes, run.keep, "
       "run.timeout_seconds may change";
   EXPECT_EQ(resume_error(config),
