@@ -46,6 +46,10 @@ CudaBackend::CudaBackend(int index, DType floating)
 
 CudaBackend::~CudaBackend() { cuda::destroy_stream(device_.stream); }
 
+void CudaBackend::use_plans(const cuda::PlanOptions& options) {
+  planner_ = std::make_unique<cuda::Planner>(index_, device_.stream, blocks_, options);
+}
+
 std::string CudaBackend::name() const { return "cuda:" + std::to_string(index_); }
 
 DType CudaBackend::default_dtype() const { return floating_; }
@@ -72,7 +76,14 @@ std::shared_ptr<Backend> make_cuda_backend(int index) {
     throw DeviceError(
         "this version has CUDA kernels but does not train with them yet; use device = \"cpu\"");
   }
-  return std::make_shared<CudaBackend>(index, DType::f32);
+  return make_cuda_backend(index, DType::f32, cuda::plan_options_from_environment());
+}
+
+std::shared_ptr<Backend> make_cuda_backend(int index, DType floating,
+                                           const cuda::PlanOptions& plans) {
+  auto backend = std::make_shared<CudaBackend>(index, floating);
+  backend->use_plans(plans);
+  return backend;
 }
 
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating) {
@@ -88,7 +99,8 @@ TimedDevice make_timed_cuda_device(int index) {
 
 std::string cuda_backend_description() {
   return "cuda " + cuda::runtime_version() +
-         (trains_models ? "" : " (kernels only, no training yet)");
+         (trains_models ? "" : " (kernels only, no training yet)") + ", " +
+         cuda::library_description();
 }
 
 }  // namespace cardiograd

@@ -3,12 +3,15 @@
 // with f32 arithmetic.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/block_cache.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/planner.h"
 
 namespace cardiograd {
 
@@ -18,16 +21,23 @@ class CudaBackend final : public Backend {
   CudaBackend(int index, DType floating);
   ~CudaBackend() override;
 
+  // Lets libraries and measurement choose between them and our own kernels, from now on.
+  void use_plans(const cuda::PlanOptions& options);
+
   // Where its work is queued, for whoever must come before or after it.
   cuda::Stream stream() const { return device_.stream; }
 
 #include "kernels/backend_overrides.inl"
 
  private:
+  template <class T, bool a_along_depth, bool b_along_depth>
+  void multiply(std::string_view operation, cuda::ProductPlan plan, const cuda::PlanOperands& call);
+
   int index_;
   DType floating_;
   cuda::Device device_;
   BlockCache blocks_;
+  std::unique_ptr<cuda::Planner> planner_;  // null: our own kernels alone
 };
 
 }  // namespace cardiograd

@@ -74,6 +74,13 @@ struct PlanRules {
   std::string only;
 };
 
+// What a backend asks of its plans.
+struct PlanOptions {
+  PlanRules rules;
+  MathMode math = MathMode::exact;
+  bool keep = false;  // choices are read from the plan file and kept there
+};
+
 // A choice as it is kept.
 struct PlanRecord {
   std::string candidate;

@@ -379,7 +379,7 @@ TEST_F(PlanFiles, HostileFilesAreRefused) {
   EXPECT_EQ(refusal(edited("\"machine\"", "\"m\"")), "names no machine");
   EXPECT_EQ(refusal(edited("\"gpu\"", "\"cpu\"")), "does not name its machine's gpu");
   EXPECT_EQ(refusal(edited("NVIDIA H200", "\\u001b[31m")),
-            "was timed with gpu \"\\x1B[31m\", here it is \"NVIDIA H200\"");
+            "was timed with gpu \"\\x1b[31m\", here it is \"NVIDIA H200\"");
   EXPECT_EQ(refusal(edited("\"plans\"", "\"x\"")), "holds no plans");
   const std::string damaged = "is damaged: the plan \"k\" has no proper ";
   EXPECT_EQ(refusal(edited("\"candidate\": \"a\"", "\"candidate\": 7")), damaged + "candidate");
