@@ -44,7 +44,10 @@ CudaBackend::CudaBackend(int index, DType floating)
   device_.stream = cuda::create_stream();
 }
 
-CudaBackend::~CudaBackend() { cuda::destroy_stream(device_.stream); }
+CudaBackend::~CudaBackend() {
+  planner_.reset();  // its libraries work on the stream
+  cuda::destroy_stream(device_.stream);
+}
 
 void CudaBackend::use_plans(const cuda::PlanOptions& options) {
   planner_ = std::make_unique<cuda::Planner>(index_, device_.stream, blocks_, options);

@@ -10,4 +10,7 @@ namespace cardiograd::testing {
 std::vector<std::string> thread_orders();
 void set_thread_order(const std::string& name);
 
+// Beginnings of the names of the plans that its libraries may offer, or "measure".
+std::vector<std::string> plan_candidates();
+
 }  // namespace cardiograd::testing
