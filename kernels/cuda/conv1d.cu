@@ -42,22 +42,29 @@ void weight_gradient(const Device& device, BlockCache& blocks, const Conv1dShape
   }
 }
 
+// The operands of `call`: cudnn.h's, for each pass.
 ConvolutionPlan plan_of(Planner* planner, ConvolutionPass pass, const Conv1dShape& shape,
                         DType dtype, const PlanOperands& call) {
   ConvolutionPlan plan{pass, shape, call.in[2] != nullptr, dtype};
-  plan.alignment = common_alignment({call.in[0], call.in[1], call.in[2], call.out[0]});
+  plan.alignment =
+      common_alignment({call.in[0], pass == ConvolutionPass::weight ? call.in[1] : call.out[0]});
+  plan.bias_alignment = common_alignment({call.in[2]});
   if (planner != nullptr) plan.math = planner->math(dtype);
   return plan;
 }
 
-PlanKey key_of(std::string_view operation, const ConvolutionPlan& plan) {
+int alignment_of_all(const PlanOperands& call) {
+  return common_alignment({call.in[0], call.in[1], call.in[2], call.out[0]});
+}
+
+PlanKey key_of(std::string_view operation, const ConvolutionPlan& plan, const PlanOperands& call) {
   const Conv1dShape& shape = plan.shape;
   return {operation,
           plan.dtype,
           plan.math,
           {shape.records, shape.length, shape.inputs, shape.kernel, shape.outputs,
            shape.spec.stride, shape.spec.padding, shape.spec.dilation, shape.spec.groups,
-           plan.bias ? 1 : 0, plan.alignment}};
+           plan.bias ? 1 : 0, plan.alignment, plan.bias_alignment, alignment_of_all(call)}};
 }
 
 // A plan of cuDNN behind the permutation of our weights [k, Ci / groups, Co] to its [Co, k,
@@ -120,7 +127,7 @@ std::vector<Candidate> as_products(Planner& planner, const ConvolutionPlan& plan
   product.dtype = plan.dtype;
   product.math = plan.math;
   product.extra = plan.bias ? ProductExtra::bias : ProductExtra::none;
-  product.alignment = plan.alignment;
+  product.alignment = alignment_of_all(call);
   return planner.products(product, call.in[2]);
 }
 
@@ -160,7 +167,7 @@ void CudaBackend::conv1d_forward(const Conv1dSpec& spec, ConstView x, ConstView 
                      static_cast<const T*>(o.in[1]), static_cast<const T*>(o.in[2]),
                      static_cast<T*>(o.out[0]));
     };
-    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_forward", plan), call, own,
+    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_forward", plan, call), call, own,
                    [&] { return cuda::offers_of(*this, *planner_, plan, call); });
   });
 }
@@ -181,10 +188,11 @@ void CudaBackend::conv1d_backward_data(const Conv1dSpec& spec, ConstView dy, Con
                        static_cast<T*>(o.out[0]));
       });
     };
-    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_backward_data", plan), call, own, [&] {
-      if (dy.numel() == 0) return std::vector<cuda::Candidate>{};
-      return cuda::offers_of(*this, *planner_, plan, call);
-    });
+    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_backward_data", plan, call), call, own,
+                   [&] {
+                     if (dy.numel() == 0) return std::vector<cuda::Candidate>{};
+                     return cuda::offers_of(*this, *planner_, plan, call);
+                   });
   });
 }
 
@@ -208,7 +216,7 @@ void CudaBackend::conv1d_backward_weight(const Conv1dSpec& spec, ConstView x, Co
       cuda::weight_gradient(device_, blocks_, shape, static_cast<const T*>(o.in[0]),
                             static_cast<const T*>(o.in[1]), static_cast<T*>(o.out[0]));
     };
-    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_backward_weight", plan), call, own,
+    cuda::run_plan(planner_.get(), cuda::key_of("conv1d_backward_weight", plan, call), call, own,
                    [&] { return cuda::offers_of(*this, *planner_, plan, call); });
   });
 }

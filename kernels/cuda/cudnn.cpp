@@ -16,8 +16,8 @@
 namespace cardiograd::cuda {
 namespace {
 
-// Some engines compile their kernel when a plan is made, which takes long.
-constexpr std::size_t plans_wanted = 5;
+// Many differ in the size of their tiles alone.
+constexpr std::size_t plans_wanted = 8;
 constexpr std::int64_t configurations_wanted = 12;
 constexpr std::int64_t most_workspace = std::int64_t{256} << 20;
 
@@ -132,6 +132,21 @@ cudnnDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
+// Bytes that a tensor's address is a multiple of.
+std::int64_t alignment_of(const ConvolutionPlan& plan, Tensors name) {
+  switch (name) {
+    case tensor_x:
+    case tensor_y:
+      return plan.alignment;
+    case tensor_bias:
+      return plan.bias_alignment;
+    case tensor_weight:
+    case tensor_product:
+      break;
+  }
+  return 16;
+}
+
 // [lines, steps, channels] in memory. A virtual tensor lives inside a kernel, in f32.
 Descriptor tensor(const Api& api, const ConvolutionPlan& plan, Tensors name, std::int64_t lines,
                   std::int64_t steps, std::int64_t channels) {
@@ -146,8 +161,7 @@ Descriptor tensor(const Api& api, const ConvolutionPlan& plan, Tensors name, std
   made.set<std::int64_t>(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64,
                          std::span<const std::int64_t>(strides));
   made.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, static_cast<std::int64_t>(name));
-  made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64,
-           static_cast<std::int64_t>(plan.alignment));
+  made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, alignment_of(plan, name));
   made.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, is_virtual);
   made.finalize();
   return made;

@@ -25,7 +25,8 @@ struct ConvolutionPlan {
   bool bias = false;         // forward alone: added by the same plan
   DType dtype = DType::f32;  // f32 or bf16, of all operands; sums are f32
   MathMode math = MathMode::exact;
-  int alignment = 16;  // bytes that every operand's address is a multiple of
+  int alignment = 16;       // bytes that the addresses of x and y are multiples of,
+  int bias_alignment = 16;  // and the bias's; weights are the caller's copy, aligned to 256
 };
 
 class Cudnn {

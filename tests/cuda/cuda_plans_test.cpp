@@ -24,11 +24,6 @@ std::shared_ptr<Backend> backend_or_skip(DType dtype, const cuda::PlanOptions& o
   }
 }
 
-std::vector<std::string> planned_methods() {
-  return {"linear_forward", "linear_backward_data", "linear_backward_weight",
-          "conv1d_forward", "conv1d_backward_data", "conv1d_backward_weight"};
-}
-
 // (storage, mathematics, candidates' name or "measure", Backend's method)
 using Parameter = std::tuple<DType, MathMode, std::string, std::string>;
 class CudaPlans : public ::testing::TestWithParam<Parameter> {};
@@ -54,27 +49,34 @@ TEST_P(CudaPlans, AgreeWithReference) {
   }
 }
 
+std::vector<Parameter> all_plans() {
+  std::vector<std::pair<DType, MathMode>> modes{{DType::f32, MathMode::exact},
+                                                {DType::bf16, MathMode::exact}};
+  if (testing::has_tf32()) modes.emplace_back(DType::f32, MathMode::tf32);
+  std::vector<Parameter> all;
+  for (const auto& [dtype, math] : modes) {
+    for (const std::string operation : {"linear", "conv1d"}) {
+      for (const std::string& candidate : testing::plan_candidates(operation == "conv1d")) {
+        for (const char* part : {"_forward", "_backward_data", "_backward_weight"}) {
+          all.emplace_back(dtype, math, candidate, operation + part);
+        }
+      }
+    }
+  }
+  return all;
+}
+
 std::string name_of_test(const ::testing::TestParamInfo<Parameter>& parameter) {
   const auto& [dtype, math, candidate, method] = parameter.param;
-  std::string name = method + "_" + candidate + (math == MathMode::tf32 ? "_tf32" : "");
+  const std::string mode = math == MathMode::tf32 ? "tf32" : std::string(name_of(dtype));
+  std::string name = mode + "_" + method + "_" + candidate;
   for (char& letter : name) {
     if (letter == ':' || letter == '-') letter = '_';
   }
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(F32, CudaPlans,
-                         ::testing::Combine(::testing::Values(DType::f32),
-                                            ::testing::Values(MathMode::exact, MathMode::tf32),
-                                            ::testing::ValuesIn(testing::plan_candidates()),
-                                            ::testing::ValuesIn(planned_methods())),
-                         name_of_test);
-INSTANTIATE_TEST_SUITE_P(BF16, CudaPlans,
-                         ::testing::Combine(::testing::Values(DType::bf16),
-                                            ::testing::Values(MathMode::exact),
-                                            ::testing::ValuesIn(testing::plan_candidates()),
-                                            ::testing::ValuesIn(planned_methods())),
-                         name_of_test);
+INSTANTIATE_TEST_SUITE_P(All, CudaPlans, ::testing::ValuesIn(all_plans()), name_of_test);
 
 // The tests above say nothing of a library that offers nothing.
 TEST(CudaLibraries, CublasLtOffersProducts) {

@@ -10,7 +10,10 @@ namespace cardiograd::testing {
 std::vector<std::string> thread_orders();
 void set_thread_order(const std::string& name);
 
-// Beginnings of the names of the plans that its libraries may offer, or "measure".
-std::vector<std::string> plan_candidates();
+// Beginnings of the names of the plans that its libraries may offer for linear or for convolution,
+// or "measure".
+std::vector<std::string> plan_candidates(bool convolution);
+// Whether f32 can be computed with rounded factors.
+bool has_tf32();
 
 }  // namespace cardiograd::testing

@@ -6,12 +6,17 @@ std::vector<std::string> thread_orders() { return {"gpu"}; }
 
 void set_thread_order(const std::string&) {}
 
-std::vector<std::string> plan_candidates() {
+std::vector<std::string> plan_candidates(bool convolution) {
+  const std::vector<std::string> families =
+      convolution ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:"}
+                  : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
   std::vector<std::string> names{"measure"};
-  for (const char* family : {"cublaslt:", "cublaslt-bgrad:", "cudnn:", "cudnn-bias:"}) {
+  for (const std::string& family : families) {
     for (int i = 0; i < 8; ++i) names.push_back(family + std::to_string(i));
   }
   return names;
 }
+
+bool has_tf32() { return true; }
 
 }  // namespace cardiograd::testing
