@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cudnn_graph.h>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <span>

@@ -1,6 +1,7 @@
 // A library that is looked for when the program runs, so that the program starts without it.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "kernels/error.h"

@@ -1,6 +1,11 @@
 // Linear and convolution through the plan cache, with each plan that a library offers in turn; on
 // the emulator, stand-ins are the libraries. What is not offered falls back to our own kernel.
 #include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cuda_backend.h"

@@ -2,6 +2,11 @@
 // naive loops, with the libraries' own orders of operands. They show that the backend asks a
 // library for the right thing and gives it the right operands; not that the real ones obey.
 #include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cudnn.h"
