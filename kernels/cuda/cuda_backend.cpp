@@ -48,8 +48,13 @@ CudaBackend::~CudaBackend() {
     if (first_) cuda::synchronize(first_->stream());
   } catch (const DeviceError&) {  // whoever needed the work to succeed has waited for it
   }
+  planner_.reset();  // its libraries work on the stream
   for (const auto& [data, bytes] : given_back_) blocks_.deallocate(data, bytes);
   cuda::destroy_stream(device_.stream.stream);
+}
+
+void CudaBackend::use_plans(const cuda::PlanOptions& options) {
+  planner_ = std::make_unique<cuda::Planner>(index_, device_.stream.stream, blocks_, options);
 }
 
 std::string CudaBackend::name() const { return "cuda:" + std::to_string(index_); }
@@ -110,7 +115,14 @@ void CudaBackend::copy_to_host(void* host, const void* device, std::size_t bytes
 void CudaBackend::synchronize() { cuda::synchronize(device_.stream); }
 
 std::shared_ptr<Backend> make_cuda_backend(int index) {
-  return std::make_shared<CudaBackend>(index, DType::f32);
+  return make_cuda_backend(index, DType::f32, cuda::plan_options_from_environment());
+}
+
+std::shared_ptr<Backend> make_cuda_backend(int index, DType floating,
+                                           const cuda::PlanOptions& plans) {
+  auto backend = std::make_shared<CudaBackend>(index, floating);
+  backend->use_plans(plans);
+  return backend;
 }
 
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating) {
@@ -124,6 +136,8 @@ TimedDevice make_timed_cuda_device(int index) {
   return {std::move(backend), std::move(timer), info.name, info.cache};
 }
 
-std::string cuda_backend_description() { return "cuda " + cuda::runtime_version(); }
+std::string cuda_backend_description() {
+  return "cuda " + cuda::runtime_version() + ", " + cuda::library_description();
+}
 
 }  // namespace cardiograd

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/cuda/plan_cache.h"
 #include "kernels/dtype.h"
 
 namespace cardiograd {
@@ -12,11 +13,14 @@ namespace cardiograd {
 class Backend;
 struct TimedDevice;
 
-// Throws DeviceError: no support in this build, no driver, no such device.
+// Throws DeviceError: no support in this build, no driver, no such device. Computes in f32, with
+// the plans that the environment asks for (kernels/cuda/planner.h).
 std::shared_ptr<Backend> make_cuda_backend(int index);
+// `floating` is f32, or bf16 for bf16 storage.
+std::shared_ptr<Backend> make_cuda_backend(int index, DType floating,
+                                           const cuda::PlanOptions& plans);
 
-// The backend as far as its kernels go, for their tests and benchmarks: an operation without one
-// throws DeviceError by name. `floating` is f32, or bf16 for bf16 storage.
+// The same with our own kernels alone, for their tests and benchmarks.
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType floating);
 
 // The same with a timer (kernels/device_timer.h).

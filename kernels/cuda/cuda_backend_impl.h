@@ -6,12 +6,14 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/block_cache.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/planner.h"
 #include "kernels/cuda/staged_upload.h"
 
 namespace cardiograd {
@@ -22,6 +24,9 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
   // of. Throws DeviceError where device `index` cannot be used.
   CudaBackend(int index, DType floating, std::shared_ptr<CudaBackend> first = nullptr);
   ~CudaBackend() override;
+
+  // Lets libraries and measurement choose between them and our own kernels, from now on.
+  void use_plans(const cuda::PlanOptions& options);
 
   // Where its work is queued, for whoever must come before or after it.
   cuda::Stream stream() const { return device_.stream; }
@@ -34,11 +39,14 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
 
  private:
   void take_back();
+  template <class T, bool a_along_depth, bool b_along_depth>
+  void multiply(std::string_view operation, cuda::ProductPlan plan, const cuda::PlanOperands& call);
 
   int index_;
   DType floating_;
   cuda::Device device_;
   BlockCache blocks_;
+  std::unique_ptr<cuda::Planner> planner_;  // null: our own kernels alone
 
   // Of a second queue: what was given back and may still be in use by the first one.
   std::shared_ptr<CudaBackend> first_;

@@ -3,7 +3,8 @@
 // gradient to b is a column sum, reduce.cu's.
 //
 // Products with few tiles and great depth (the weight gradient, a classifier on a flattened record)
-// are cut along the depth; partials.h adds the parts.
+// are cut along the depth; partials.h adds the parts. Where there is cuBLASLt, the plan cache
+// measures which of its algorithms or these kernels a shape gets.
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/matrix_product.h"
 #include "kernels/cuda/partials.h"
@@ -55,18 +56,67 @@ void multiply(const Device& device, BlockCache& blocks, const LinearSize& size, 
                  factor(b, size.columns, b_along_depth), to);
 }
 
+PlanKey key_of(std::string_view operation, const ProductPlan& plan) {
+  return {
+      operation,
+      plan.dtype,
+      plan.math,
+      {plan.rows, plan.columns, plan.depth, static_cast<std::int64_t>(plan.extra), plan.alignment}};
+}
+
 }  // namespace
 }  // namespace cuda
+
+// c = a b + bias, by our own kernel or by cuBLASLt. The operands of `call`: a, b, bias (or null);
+// c, and what receives a's sums over the depth (or null). `plan` has the sizes.
+template <class T, bool a_along_depth, bool b_along_depth>
+void CudaBackend::multiply(std::string_view operation, cuda::ProductPlan plan,
+                           const cuda::PlanOperands& call) {
+  plan.a_along_depth = a_along_depth;
+  plan.b_along_depth = b_along_depth;
+  plan.dtype = dtype_of<T>;
+  plan.alignment =
+      cuda::common_alignment({call.in[0], call.in[1], call.in[2], call.out[0], call.out[1]});
+  if (planner_) plan.math = planner_->math(plan.dtype);
+  if (call.in[2] != nullptr) plan.extra = cuda::ProductExtra::bias;
+  if (call.out[1] != nullptr) plan.extra = cuda::ProductExtra::bias_gradient;
+  const auto sum_a = [this, plan](const cuda::PlanOperands& o) {
+    if (plan.extra != cuda::ProductExtra::bias_gradient) return;
+    sum({o.in[0], plan.dtype, {plan.depth, plan.rows}}, 1.0,
+        {o.out[1], plan.dtype, {1, plan.rows}});
+  };
+  const auto own = [this, plan, sum_a](const cuda::PlanOperands& o) {
+    sum_a(o);
+    cuda::multiply<a_along_depth, b_along_depth>(
+        device_, blocks_, {plan.rows, plan.columns, plan.depth}, static_cast<const T*>(o.in[0]),
+        static_cast<const T*>(o.in[1]), static_cast<const T*>(o.in[2]), static_cast<T*>(o.out[0]));
+  };
+  cuda::run_plan(planner_.get(), cuda::key_of(operation, plan), call, own, [&] {
+    const bool gradient = plan.extra == cuda::ProductExtra::bias_gradient;
+    std::vector<cuda::Candidate> all =
+        planner_->products(plan, gradient ? call.out[1] : call.in[2]);
+    if (!gradient) return all;
+    cuda::ProductPlan alone = plan;
+    alone.extra = cuda::ProductExtra::none;
+    for (cuda::Candidate& each : planner_->products(alone, nullptr)) {
+      each.run = [sum_a, product = std::move(each.run)](const cuda::PlanOperands& o) {
+        sum_a(o);
+        product(o);
+      };
+      all.push_back(std::move(each));
+    }
+    return all;
+  });
+}
 
 void CudaBackend::linear_forward(ConstView x, ConstView weight, ConstView bias, View y) {
   const LinearShape shape = linear_shape(x.dims, weight.dims, y.dims);
   check_bias(shape, bias);
   if (y.numel() == 0) return;
   cuda::dispatch_storage("linear", {y, x, weight, bias}, [&](auto element) {
-    using T = decltype(element);
-    cuda::multiply<true, true>(device_, blocks_, {shape.rows, shape.outputs, shape.inputs},
-                               cuda::elements<T>(x), cuda::elements<T>(weight),
-                               cuda::elements<T>(bias), cuda::elements<T>(y));
+    multiply<decltype(element), true, true>("linear_forward",
+                                            {shape.rows, shape.outputs, shape.inputs},
+                                            {{x.data, weight.data, bias.data}, {y.data}});
   });
 }
 
@@ -74,26 +124,26 @@ void CudaBackend::linear_backward_data(ConstView dy, ConstView weight, View dx) 
   const LinearShape shape = linear_shape(dx.dims, weight.dims, dy.dims);
   if (dx.numel() == 0) return;
   cuda::dispatch_storage("linear", {dx, dy, weight}, [&](auto element) {
-    using T = decltype(element);
-    cuda::multiply<true, false>(device_, blocks_, {shape.rows, shape.inputs, shape.outputs},
-                                cuda::elements<T>(dy), cuda::elements<T>(weight),
-                                static_cast<const T*>(nullptr), cuda::elements<T>(dx));
+    multiply<decltype(element), true, false>("linear_backward_data",
+                                             {shape.rows, shape.inputs, shape.outputs},
+                                             {{dy.data, weight.data}, {dx.data}});
   });
 }
 
 void CudaBackend::linear_backward_weight(ConstView x, ConstView dy, View dweight, View dbias) {
   const LinearShape shape = linear_shape(x.dims, dweight.dims, dy.dims);
   check_bias(shape, dbias);
-  if (dbias.present()) {
-    sum({dy.data, dy.dtype, {shape.rows, shape.outputs}}, 1.0,
-        {dbias.data, dbias.dtype, {1, shape.outputs}});
+  if (dweight.numel() == 0) {
+    if (dbias.present()) {
+      sum({dy.data, dy.dtype, {shape.rows, shape.outputs}}, 1.0,
+          {dbias.data, dbias.dtype, {1, shape.outputs}});
+    }
+    return;
   }
-  if (dweight.numel() == 0) return;
-  cuda::dispatch_storage("linear", {dweight, x, dy}, [&](auto element) {
-    using T = decltype(element);
-    cuda::multiply<false, false>(device_, blocks_, {shape.outputs, shape.inputs, shape.rows},
-                                 cuda::elements<T>(dy), cuda::elements<T>(x),
-                                 static_cast<const T*>(nullptr), cuda::elements<T>(dweight));
+  cuda::dispatch_storage("linear", {dweight, x, dy, dbias}, [&](auto element) {
+    multiply<decltype(element), false, false>("linear_backward_weight",
+                                              {shape.outputs, shape.inputs, shape.rows},
+                                              {{dy.data, x.data}, {dweight.data, dbias.data}});
   });
 }
 

@@ -10,6 +10,10 @@ std::shared_ptr<Backend> make_cuda_backend(int) {
       "install CUDA 13 and build with the preset \"cuda\", or use device = \"cpu\"");
 }
 
+std::shared_ptr<Backend> make_cuda_backend(int index, DType, const cuda::PlanOptions&) {
+  return make_cuda_backend(index);
+}
+
 std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType) {
   return make_cuda_backend(index);
 }

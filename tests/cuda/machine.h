@@ -12,4 +12,10 @@ void set_thread_order(const std::string& name);
 // Whether it is the emulator, where sizes must be small.
 bool is_emulated();
 
+// Beginnings of the names of the plans that its libraries may offer for linear or for convolution,
+// or "measure".
+std::vector<std::string> plan_candidates(bool convolution);
+// Whether f32 can be computed with rounded factors.
+bool has_tf32();
+
 }  // namespace cardiograd::testing

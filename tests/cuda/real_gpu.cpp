@@ -8,4 +8,17 @@ void set_thread_order(const std::string&) {}
 
 bool is_emulated() { return false; }
 
+std::vector<std::string> plan_candidates(bool convolution) {
+  const std::vector<std::string> families =
+      convolution ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:"}
+                  : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
+  std::vector<std::string> names{"measure"};
+  for (const std::string& family : families) {
+    for (int i = 0; i < 8; ++i) names.push_back(family + std::to_string(i));
+  }
+  return names;
+}
+
+bool has_tf32() { return true; }
+
 }  // namespace cardiograd::testing

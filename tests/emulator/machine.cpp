@@ -15,6 +15,14 @@ void set_thread_order(const std::string& name) {
 
 bool is_emulated() { return true; }
 
+// The stand-ins' plans (libraries.cpp): the first that is offered, and the one without the bias. To
+// measure them would take long and tell nothing.
+std::vector<std::string> plan_candidates(bool convolution) {
+  return {"c", convolution ? "cudnn:" : "cublaslt:"};
+}
+
+bool has_tf32() { return false; }
+
 }  // namespace cardiograd::testing
 
 // A fault leaves its fibre where it stands, with all that its stack owns: in this program leaks

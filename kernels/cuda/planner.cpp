@@ -1,0 +1,129 @@
+#include "kernels/cuda/planner.h"
+
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string_view>
+
+#include "kernels/error.h"
+#include "kernels/text.h"
+
+namespace cardiograd::cuda {
+namespace {
+
+// Raised when our own kernels have become faster or slower: timings of before no longer hold.
+constexpr int kernel_generation = 1;
+
+void say(const std::string& sentence) {
+  std::fprintf(stderr, "cardiograd: %s\n", sentence.c_str());
+}
+
+class StreamTimer final : public PlanTimer {
+ public:
+  explicit StreamTimer(Stream stream)
+      : stream_(stream), begin_(create_event()), end_(create_event()) {}
+  ~StreamTimer() override {
+    destroy_event(begin_);
+    destroy_event(end_);
+  }
+  StreamTimer(const StreamTimer&) = delete;
+  StreamTimer& operator=(const StreamTimer&) = delete;
+
+  bool is_capturing() override { return cuda::is_capturing(stream_); }
+
+  double milliseconds(const std::function<void()>& run, int repetitions) override {
+    synchronize(stream_);
+    record_event(begin_, stream_);
+    for (int i = 0; i < repetitions; ++i) run();
+    record_event(end_, stream_);
+    return static_cast<double>(elapsed_milliseconds(begin_, end_));
+  }
+
+ private:
+  Stream stream_;
+  Event begin_;
+  Event end_;
+};
+
+// A library that fails to describe its plans offers none.
+template <class Offer>
+std::vector<Candidate> offered(const Offer& offer) {
+  try {
+    return offer();
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+bool wants_libraries(const PlanOptions& options) { return options.rules.only != "own"; }
+
+PlanMachine whole_machine_of(int index) {
+  PlanMachine machine = machine_of(index);
+  const auto or_absent = [](std::string version) {
+    return version.empty() ? std::string("absent") : version;
+  };
+  std::string why;
+  machine.cublaslt = or_absent(cublaslt_version(why));
+  machine.cudnn = or_absent(cudnn_version(why));
+  machine.cardiograd = CARDIOGRAD_VERSION "/" + std::to_string(kernel_generation);
+  return machine;
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOptions& options)
+    : math_(options.math),
+      cublaslt_(wants_libraries(options) ? make_cublaslt(stream) : nullptr),
+      cudnn_(wants_libraries(options) ? make_cudnn(stream) : nullptr),
+      cache_(options.rules, std::make_unique<StreamTimer>(stream), workspaces, say) {
+  if (!options.keep || !options.rules.only.empty()) return;
+  const PlanMachine machine = whole_machine_of(index);
+  if (const auto path = plan_file_path(machine)) keep_in_file(cache_, *path, machine, say);
+}
+
+std::vector<Candidate> Planner::products(const ProductPlan& plan, const void* bias) {
+  if (!cublaslt_) return {};
+  return offered([&] { return cublaslt_->products(plan, bias); });
+}
+
+std::vector<Candidate> Planner::convolutions(const ConvolutionPlan& plan) {
+  if (!cudnn_) return {};
+  return offered([&] { return cudnn_->convolutions(plan); });
+}
+
+int common_alignment(std::initializer_list<const void*> operands) {
+  std::uintptr_t bits = 16;
+  for (const void* operand : operands) bits |= std::bit_cast<std::uintptr_t>(operand);
+  return 1 << std::countr_zero(bits);
+}
+
+PlanOptions plan_options_from_environment() {
+  PlanOptions options;
+  options.keep = true;
+  options.rules.only = variable("CARDIOGRAD_PLANS");
+  if (options.rules.only == "measure") options.rules.only.clear();
+  const std::string deterministic = variable("CARDIOGRAD_DETERMINISTIC");
+  if (!deterministic.empty() && deterministic != "0" && deterministic != "1") {
+    throw InputError("CARDIOGRAD_DETERMINISTIC is 0 or 1, not " + quote(deterministic));
+  }
+  options.rules.deterministic = deterministic != "0";
+  return options;
+}
+
+std::string library_description() {
+  const auto describe = [](std::string_view name, auto version_of) {
+    std::string why;
+    const std::string version = version_of(why);
+    return version.empty() ? "no " + std::string(name) + " (" + why + ")"
+                           : std::string(name) + " " + version;
+  };
+  return describe("cuBLASLt", cublaslt_version) + ", " + describe("cuDNN", cudnn_version);
+}
+
+}  // namespace cardiograd::cuda

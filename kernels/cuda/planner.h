@@ -1,0 +1,73 @@
+// A backend's libraries and its plan cache. Operations that have more than one way to be computed
+// go through run_plan.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/block_cache.h"
+#include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/plan_cache.h"
+#include "kernels/cuda/plan_file.h"
+#include "kernels/cuda/runtime.h"
+
+namespace cardiograd::cuda {
+
+class Planner {
+ public:
+  // For work on one stream of device `index`, which this thread has selected. What users should
+  // know goes to standard error.
+  Planner(int index, Stream stream, BlockCache& workspaces, const PlanOptions& options);
+
+  PlanCache& cache() { return cache_; }
+  // How products of this dtype are computed.
+  MathMode math(DType dtype) const { return dtype == DType::f32 ? math_ : MathMode::exact; }
+  // What the libraries offer; nothing where one is missing or fails.
+  std::vector<Candidate> products(const ProductPlan& plan, const void* bias);
+  std::vector<Candidate> convolutions(const ConvolutionPlan& plan);
+
+ private:
+  MathMode math_;
+  std::unique_ptr<CublasLt> cublaslt_;
+  std::unique_ptr<Cudnn> cudnn_;
+  PlanCache cache_;  // its plans use the libraries
+};
+
+// Without a planner, our own kernel; else the fastest of it and of what offers() gives.
+template <class Own, class Offers>
+void run_plan(Planner* planner, const PlanKey& key, const PlanOperands& operands, const Own& own,
+              const Offers& offers) {
+  if (planner == nullptr) {
+    own(operands);
+    return;
+  }
+  planner->cache().run(key, operands, [&] {
+    std::vector<Candidate> all{{"own", true, 0, own}};
+    for (Candidate& each : offers()) all.push_back(std::move(each));
+    return all;
+  });
+}
+
+// The largest power of two, at most 16, that divides all addresses; absent operands do not count.
+int common_alignment(std::initializer_list<const void*> operands);
+
+// What a user asks for: CARDIOGRAD_PLANS=measure (the default), own (no library's plans), or the
+// beginning of a candidate's name, which is then taken where it is offered;
+// CARDIOGRAD_DETERMINISTIC=0 allows plans whose bits differ from run to run. Throws InputError for
+// other values of the latter.
+PlanOptions plan_options_from_environment();
+
+// "cuBLASLt 13.1.0, no cuDNN (libcudnn.so.9: cannot open ...)"
+std::string library_description();
+
+// ---- Asked of CUDA by planner_device.cpp, of the emulator by tests/emulator/planner_device.cpp --
+
+bool is_capturing(Stream stream);
+// GPU, capability, driver and runtime of device `index`; the rest is the planner's.
+PlanMachine machine_of(int index);
+
+}  // namespace cardiograd::cuda

@@ -1,0 +1,33 @@
+// A library that is looked for when the program runs, so that the program starts without it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/error.h"
+
+namespace cardiograd::cuda {
+
+class SharedLibrary {
+ public:
+  // Looks where the system's loader does (LD_LIBRARY_PATH, run-path), then in the toolkit that this
+  // was built with. It stays loaded. Throws DeviceError with what the loader says.
+  explicit SharedLibrary(const std::string& name);
+
+  // Throws DeviceError where the library has no such function.
+  template <class Function>
+  void find(Function*& function, const char* name) const {
+    function = reinterpret_cast<Function*>(address(name));
+  }
+
+ private:
+  void* address(const char* name) const;
+
+  std::string name_;
+  void* handle_ = nullptr;
+};
+
+// "13.1.0"
+std::string version_text(std::size_t major, std::size_t minor, std::size_t patch);
+
+}  // namespace cardiograd::cuda

@@ -1,0 +1,151 @@
+// Stand-ins for cuBLASLt and cuDNN on the emulator, whose memory is the host's: one plan each, in
+// naive loops, with the libraries' own orders of operands. They show that the backend asks a
+// library for the right thing and gives it the right operands; not that the real ones obey.
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/cudnn.h"
+
+namespace cardiograd::cuda {
+namespace {
+
+// A value of either storage by its number; null stands for zeros.
+template <class T>
+double at(const void* data, std::int64_t i) {
+  return data == nullptr ? 0.0
+                         : static_cast<double>(static_cast<float>(static_cast<const T*>(data)[i]));
+}
+template <class T>
+void put(void* data, std::int64_t i, double value) {
+  static_cast<T*>(data)[i] = T(static_cast<float>(value));
+}
+
+template <class T>
+void multiply(const ProductPlan& plan, const PlanOperands& o) {
+  const auto a = [&](std::int64_t row, std::int64_t k) {
+    return at<T>(o.in[0], plan.a_along_depth ? row * plan.depth + k : k * plan.rows + row);
+  };
+  const auto b = [&](std::int64_t k, std::int64_t column) {
+    return at<T>(o.in[1], plan.b_along_depth ? column * plan.depth + k : k * plan.columns + column);
+  };
+  const void* bias = plan.extra == ProductExtra::bias ? o.in[2] : nullptr;
+  for (std::int64_t row = 0; row < plan.rows; ++row) {
+    double sum_of_a = 0.0;
+    for (std::int64_t k = 0; k < plan.depth; ++k) sum_of_a += a(row, k);
+    if (plan.extra == ProductExtra::bias_gradient) put<T>(o.out[1], row, sum_of_a);
+    for (std::int64_t column = 0; column < plan.columns; ++column) {
+      double sum = at<T>(bias, column);
+      for (std::int64_t k = 0; k < plan.depth; ++k) sum += a(row, k) * b(k, column);
+      put<T>(o.out[0], row * plan.columns + column, sum);
+    }
+  }
+}
+
+// Calls f with the elements of x, weight [Co, k, Ci / groups] and y that meet in a convolution.
+template <class F>
+void for_each_product(const Conv1dShape& shape, const F& f) {
+  const Conv1dSpec& spec = shape.spec;
+  const std::int64_t inputs = shape.inputs / spec.groups, outputs = shape.outputs / spec.groups;
+  for (std::int64_t row = 0; row < shape.records * shape.output_length; ++row) {
+    const std::int64_t record = row / shape.output_length, step = row % shape.output_length;
+    for (std::int64_t out = 0; out < shape.outputs; ++out) {
+      for (std::int64_t tap = 0; tap < shape.kernel; ++tap) {
+        const std::int64_t from = step * spec.stride + tap * spec.dilation - spec.padding;
+        if (from < 0 || from >= shape.length) continue;
+        for (std::int64_t in = 0; in < inputs; ++in) {
+          f((record * shape.length + from) * shape.inputs + out / outputs * inputs + in,
+            (out * shape.kernel + tap) * inputs + in, row * shape.outputs + out);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void convolve(const ConvolutionPlan& plan, const PlanOperands& o) {
+  const Conv1dShape& shape = plan.shape;
+  const std::int64_t outputs = shape.records * shape.output_length * shape.outputs;
+  std::vector<double> sums;
+  switch (plan.pass) {
+    case ConvolutionPass::forward:
+      sums.resize(static_cast<std::size_t>(outputs));
+      for (std::int64_t i = 0; i < outputs; ++i) {
+        sums[static_cast<std::size_t>(i)] = at<T>(plan.bias ? o.in[2] : nullptr, i % shape.outputs);
+      }
+      for_each_product(shape, [&](auto x, auto w, auto y) {
+        sums[static_cast<std::size_t>(y)] += at<T>(o.in[0], x) * at<T>(o.in[1], w);
+      });
+      break;
+    case ConvolutionPass::data:
+      sums.resize(static_cast<std::size_t>(shape.records * shape.length * shape.inputs));
+      for_each_product(shape, [&](auto x, auto w, auto y) {
+        sums[static_cast<std::size_t>(x)] += at<T>(o.in[0], y) * at<T>(o.in[1], w);
+      });
+      break;
+    case ConvolutionPass::weight:
+      sums.resize(static_cast<std::size_t>(shape.outputs * shape.kernel * shape.inputs /
+                                           shape.spec.groups));
+      for_each_product(shape, [&](auto x, auto w, auto y) {
+        sums[static_cast<std::size_t>(w)] += at<T>(o.in[0], x) * at<T>(o.in[1], y);
+      });
+      break;
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    put<T>(o.out[0], static_cast<std::int64_t>(i), sums[i]);
+  }
+}
+
+// A candidate that keeps its workspace to itself, as libraries do.
+Candidate candidate(const std::string& name, std::function<void(const PlanOperands&)> run) {
+  constexpr std::size_t bytes = 100;
+  return {name, true, bytes, [run = std::move(run)](const PlanOperands& operands) {
+            auto* workspace = static_cast<unsigned char*>(operands.workspace);
+            std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
+            run(operands);
+            std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
+          }};
+}
+
+class NaiveProducts final : public CublasLt {
+ public:
+  std::vector<Candidate> products(const ProductPlan& plan, const void*) override {
+    const std::string name =
+        plan.extra == ProductExtra::bias_gradient ? "cublaslt-bgrad:0" : "cublaslt:0";
+    return {candidate(name, [plan](const PlanOperands& operands) {
+      plan.dtype == DType::bf16 ? multiply<BFloat16>(plan, operands)
+                                : multiply<float>(plan, operands);
+    })};
+  }
+};
+
+class NaiveConvolutions final : public Cudnn {
+ public:
+  std::vector<Candidate> convolutions(const ConvolutionPlan& plan) override {
+    const std::string name = plan.bias ? "cudnn-bias:0:engine0" : "cudnn:0:engine0";
+    return {candidate(name, [plan](const PlanOperands& operands) {
+      plan.dtype == DType::bf16 ? convolve<BFloat16>(plan, operands)
+                                : convolve<float>(plan, operands);
+    })};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<CublasLt> make_cublaslt(Stream) { return std::make_unique<NaiveProducts>(); }
+std::unique_ptr<Cudnn> make_cudnn(Stream) { return std::make_unique<NaiveConvolutions>(); }
+
+std::string cublaslt_version(std::string& why) {
+  why = "the emulator has a stand-in for cuBLASLt";
+  return "";
+}
+std::string cudnn_version(std::string& why) {
+  why = "the emulator has a stand-in for cuDNN";
+  return "";
+}
+
+}  // namespace cardiograd::cuda

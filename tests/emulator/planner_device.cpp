@@ -1,0 +1,17 @@
+// What the planner asks of a device, on the emulator.
+#include "kernels/cuda/planner.h"
+
+namespace cardiograd::cuda {
+
+bool is_capturing(Stream) { return false; }
+
+PlanMachine machine_of(int) {
+  PlanMachine machine;
+  machine.gpu = "emulator";
+  machine.capability = "0.0";
+  machine.driver = "none";
+  machine.cuda = "none";
+  return machine;
+}
+
+}  // namespace cardiograd::cuda
