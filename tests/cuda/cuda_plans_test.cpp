@@ -7,9 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/planner.h"
 #include "tests/cuda/machine.h"
 #include "tests/kernels/operation_cases.h"
@@ -82,45 +80,6 @@ std::string name_of_test(const ::testing::TestParamInfo<Parameter>& parameter) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaPlans, ::testing::ValuesIn(all_plans()), name_of_test);
-
-// The tests above say nothing of a library that offers nothing.
-TEST(CudaLibraries, CublasLtOffersProducts) {
-  std::string why;
-  if (cuda::cublaslt_version(why).empty()) GTEST_SKIP() << why;
-  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, {}, why);
-  if (!backend) GTEST_SKIP() << why;
-  const std::unique_ptr<cuda::CublasLt> library = cuda::make_cublaslt(nullptr);
-  ASSERT_TRUE(library);
-  void* bias = backend->allocate(512);
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    for (const auto extra : {cuda::ProductExtra::none, cuda::ProductExtra::bias}) {
-      cuda::ProductPlan plan{512, 128, 256, true, true, dtype};
-      plan.extra = extra;
-      EXPECT_FALSE(library->products(plan, bias).empty())
-          << name_of(dtype) << " " << static_cast<int>(extra);
-    }
-  }
-  backend->deallocate(bias, 512);
-}
-
-TEST(CudaLibraries, CudnnOffersConvolutions) {
-  std::string why;
-  if (cuda::cudnn_version(why).empty()) GTEST_SKIP() << why;
-  const std::shared_ptr<Backend> backend = backend_or_skip(DType::f32, {}, why);
-  if (!backend) GTEST_SKIP() << why;
-  const std::unique_ptr<cuda::Cudnn> library = cuda::make_cudnn(nullptr);
-  ASSERT_TRUE(library);
-  Conv1dSpec spec;
-  spec.padding = 3;
-  const Conv1dShape shape{16, 256, 64, 7, 64, 256, spec};
-  for (const auto pass : {cuda::ConvolutionPass::forward, cuda::ConvolutionPass::data,
-                          cuda::ConvolutionPass::weight}) {
-    EXPECT_FALSE(library->convolutions({pass, shape, false, DType::bf16}).empty())
-        << static_cast<int>(pass);
-    EXPECT_FALSE(library->convolutions({pass, shape, false, DType::f32, MathMode::tf32}).empty())
-        << static_cast<int>(pass);
-  }
-}
 
 }  // namespace
 }  // namespace cardiograd
