@@ -53,7 +53,8 @@ TEST(CudaLibraries, CudnnOffersConvolutions) {
                           cuda::ConvolutionPass::weight}) {
     EXPECT_FALSE(library->convolutions({pass, shape, false, DType::bf16}).empty())
         << static_cast<int>(pass);
-    EXPECT_FALSE(library->convolutions({pass, shape, false, DType::f32, MathMode::tf32}).empty())
+    EXPECT_FALSE(
+        library->convolutions({pass, shape, false, DType::f32, cuda::MathMode::tf32}).empty())
         << static_cast<int>(pass);
   }
 }
