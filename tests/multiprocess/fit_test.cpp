@@ -229,9 +229,9 @@ TEST_F(Fit, ASignalToMpirunSavesToo) {
       train(2, "run", {"train.epochs=100000"}, [&](int process) { stop(process); },
             {"--mca", "odls_base_sigkill_timeout", "3"});
   EXPECT_NE(stopped.exit_code, 0) << stopped.err;
-  EXPECT_EQ(count_of(stopped.err, "trainer: stopped by SIGTERM: a checkpoint of step "), 1U)
-      << stopped.err;
-  EXPECT_TRUE(fs::exists(folder_ / "run/last/state.json"));
+  // What the ranks say last is not always passed on by an mpirun that is ending; what they save is.
+  const json state = json::parse(read_file(folder_ / "run/last/state.json"));
+  EXPECT_EQ(state.at("step"), losses("run").size()) << "no step is lost";
 }
 
 TEST_F(Fit, ARankThatHangsIsNamedInTime) {

@@ -74,7 +74,7 @@ TEST(CommandLine, AWrongVerbIsNamedWithTheNearestOne) {
                  "trainer: there is no verb \"fitt\"; did you mean \"fit\"? Known are fit, eval, "
                  "models\nRun trainer --help for more.\n");
   expect_refusal("trainer", {},
-                 "trainer: a verb is missing; known are fit, eval, models\n"
+                 "trainer: a verb is missing; known are fit, eval, find-lr, models\n"
                  "Run trainer --help for more.\n");
   const ProgramResult unknown = run_program("cardiograd", {"train"});
   EXPECT_EQ(unknown.exit_code, wrong_usage);
