@@ -6,24 +6,32 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'USAGE'
-usage: tools/build.sh [PRESET] [--jobs N]
+usage: tools/build.sh [PRESET] [--jobs N] [--target NAME]...
 
 Configures and builds a preset of CMakePresets.json (release, debug, asan, cuda;
 default: release) in build/PRESET, and prints one line that names the backends
 built.
 
-  --jobs N   compile N files at a time (default: one a core, and at least 2 GB of
-             memory for each)
-  --help     this text
+  --jobs N       compile N files at a time (default: one a core, and at least
+                 2 GB of memory for each)
+  --target NAME  only this and the program cardiograd; may be repeated
+                 (default: everything)
+  --help         this text
 USAGE
 }
 
 preset=
 jobs=
+targets=()
 while (($#)); do
   case $1 in
     --jobs)
       jobs=$(option_count "$@") || exit $?
+      shift
+      ;;
+    --target)
+      if ((!${#targets[@]})); then targets=(--target cardiograd); fi
+      targets+=("$(option_value "$@")") || exit $?
       shift
       ;;
     --help | -h)
@@ -75,7 +83,7 @@ if ! cmake --preset "$preset" >"$folder/configure.log" 2>&1; then
     "if $folder belongs to another checkout, remove it"
 fi
 say "building $preset in $folder with $jobs jobs"
-cmake --build --preset "$preset" --parallel "$jobs" ||
+cmake --build --preset "$preset" --parallel "$jobs" "${targets[@]}" ||
   fail "building $preset failed: the compiler's message is above"
 backends=$("$folder/cardiograd" info) || fail "the built program $folder/cardiograd does not run"
 say "backends: ${backends#cardiograd *: }"

@@ -32,6 +32,9 @@ while (($#)); do
       ;;
     --label)
       labels+=("$(option_value "$@")") || exit $?
+      [[ ${labels[-1]} =~ ^(unit|golden|kernel|multiprocess|e2e|gpu)$ ]] ||
+        usage_error "there is no label '${labels[-1]}'"
+      build_options+=(--target "${labels[-1]}_programs")
       shift
       ;;
     --jobs)
