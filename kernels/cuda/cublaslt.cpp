@@ -6,7 +6,6 @@
 #include <cublasLt.h>
 #include <limits>
 #include <mutex>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -54,21 +53,8 @@ struct Api {
   }
 };
 
-struct Loaded {
-  std::optional<Api> api;
-  std::string why;  // it is missing
-};
-
-const Loaded& loaded() {
-  static const Loaded once = [] {
-    Loaded found;
-    try {
-      found.api.emplace(SharedLibrary("libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR)));
-    } catch (const DeviceError& error) {
-      found.why = error.what();
-    }
-    return found;
-  }();
+const Loaded<Api>& loaded() {
+  static const Loaded<Api> once = load<Api>("libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR));
   return once;
 }
 

@@ -8,7 +8,6 @@
 #include <cudnn_graph.h>
 #include <iterator>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <utility>
 
@@ -52,21 +51,8 @@ struct Api {
   }
 };
 
-struct Loaded {
-  std::optional<Api> api;
-  std::string why;  // it is missing
-};
-
-const Loaded& loaded() {
-  static const Loaded once = [] {
-    Loaded found;
-    try {
-      found.api.emplace(SharedLibrary("libcudnn.so." + std::to_string(CUDNN_MAJOR)));
-    } catch (const DeviceError& error) {
-      found.why = error.what();
-    }
-    return found;
-  }();
+const Loaded<Api>& loaded() {
+  static const Loaded<Api> once = load<Api>("libcudnn.so." + std::to_string(CUDNN_MAJOR));
   return once;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "kernels/error.h"
@@ -29,5 +30,23 @@ class SharedLibrary {
 
 // "13.1.0"
 std::string version_text(std::size_t major, std::size_t minor, std::size_t patch);
+
+// A library's functions, or why there are none. An Api is made of the SharedLibrary, and throws
+// where that lacks one.
+template <class Api>
+struct Loaded {
+  std::optional<Api> api;
+  std::string why;
+};
+template <class Api>
+Loaded<Api> load(const std::string& file) {
+  Loaded<Api> found;
+  try {
+    found.api.emplace(SharedLibrary(file));
+  } catch (const DeviceError& error) {
+    found.why = error.what();
+  }
+  return found;
+}
 
 }  // namespace cardiograd::cuda
