@@ -226,7 +226,7 @@ std::unique_ptr<CublasLt> make_cublaslt(Stream stream) {
 }
 
 std::string cublaslt_version(std::string& why) {
-  const Loaded& found = loaded();
+  const Loaded<Api>& found = loaded();
   why = found.why;
   if (!found.api) return "";
   const std::size_t version = found.api->version();

@@ -459,7 +459,7 @@ std::unique_ptr<Cudnn> make_cudnn(Stream stream) {
 }
 
 std::string cudnn_version(std::string& why) {
-  const Loaded& found = loaded();
+  const Loaded<Api>& found = loaded();
   why = found.why;
   if (!found.api) return "";
   const std::size_t version = found.api->version();
