@@ -72,7 +72,7 @@ TEST(CommandLine, VersionsAreOneLine) {
 TEST(CommandLine, AWrongVerbIsNamedWithTheNearestOne) {
   expect_refusal("trainer", {"fitt", "a.toml"},
                  "trainer: there is no verb \"fitt\"; did you mean \"fit\"? Known are fit, eval, "
-                 "models\nRun trainer --help for more.\n");
+                 "find-lr, models\nRun trainer --help for more.\n");
   expect_refusal("trainer", {},
                  "trainer: a verb is missing; known are fit, eval, find-lr, models\n"
                  "Run trainer --help for more.\n");

@@ -188,7 +188,7 @@ TEST(Resume, AnotherConfigIsRefused) {
   const std::string sentence =
       ": set it back, or start a new run in another run.dir; only device, threads, data.path, "
       "data.residency, train.epochs, train.on_nan, train.early_stopping, run.plots, "
-      "run.log_every, run.checkpoint_steps, run.checkpoint_minutes, run.keep, "
+      "run.tensorboard, run.log_every, run.checkpoint_steps, run.checkpoint_minutes, run.keep, "
       "run.timeout_seconds may change";
   EXPECT_EQ(resume_error(config),
             "a resumed run cannot change train.lr, which was 1e-04 and is now 0.1" + sentence);
