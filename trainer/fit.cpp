@@ -232,13 +232,15 @@ class Run {
     for (std::vector<Batch> batches; next_batches(loader, config_.train.accumulate, batches);) {
       state_.progress.waited += seconds_since(begun);
       heed_signals();
-      step_.set_rate(rate());
+      const Schedule::Point rate = next_rate();
+      step_.set_rate(rate);
       const double loss = step_(batches, epoch());
       const std::int64_t examples = count_of(batches);
       state_.progress.position += examples;
       unsaved_ = true;
       const auto count = static_cast<std::size_t>(examples);
-      std::isfinite(loss) ? take_step(examples, loss) : refuse_step(left.first(count), loss);
+      std::isfinite(loss) ? take_step(examples, loss, rate.lr)
+                          : refuse_step(left.first(count), loss);
       left = left.subspan(count);
       const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
@@ -248,15 +250,13 @@ class Run {
     }
   }
 
-  // Of the next step.
-  Schedule::Point rate() const {
+  Schedule::Point next_rate() const {
     Schedule::Point point = schedule_.at(state_.step + 1);
     point.lr *= state_.faults.lr_factor;
     return point;
   }
 
-  void take_step(std::int64_t examples, double loss) {
-    const double lr = rate().lr;
+  void take_step(std::int64_t examples, double loss, double lr) {
     ++state_.step;
     state_.faults.skipped_in_row = 0;
     state_.progress.loss_sum += loss * static_cast<double>(examples);

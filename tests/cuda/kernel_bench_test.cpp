@@ -4,6 +4,7 @@
 #include <set>
 
 #include "kernels/device_timer.h"
+#include "tests/cuda/machine.h"
 #include "tests/kernels/operation_cases.h"
 #include "tools/bench_kernel_timing.h"
 
@@ -34,7 +35,7 @@ class KernelBench : public ::testing::TestWithParam<DType> {};
 
 TEST_P(KernelBench, EveryCaseRuns) {
   Machine machine;
-  if (!machine.device.backend) GTEST_SKIP() << machine.reason;
+  if (!machine.device.backend) CARDIOGRAD_WITHOUT_DEVICE(machine.reason);
   Backend& backend = *machine.device.backend;
   for (const BenchCase& each : bench_kernel_cases(GetParam(), small_sizes())) {
     SCOPED_TRACE(line_of(each));
@@ -113,7 +114,7 @@ TEST(KernelBenchTiming, BoundIsWhatTakesLongest) {
 
 TEST(KernelBenchTiming, MeasuresTheCeilingsAndACall) {
   Machine machine;
-  if (!machine.device.backend) GTEST_SKIP() << machine.reason;
+  if (!machine.device.backend) CARDIOGRAD_WITHOUT_DEVICE(machine.reason);
   EXPECT_GT(machine.device.cache, 0U);
   EXPECT_NE(machine.device.name, "");
   KernelTimer timer(machine.device, 3);
@@ -132,7 +133,7 @@ TEST(KernelBenchTiming, MeasuresTheCeilingsAndACall) {
 
 TEST(KernelBenchTiming, CopiesOfTheOperandsAreAlike) {
   Machine machine;
-  if (!machine.device.backend) GTEST_SKIP() << machine.reason;
+  if (!machine.device.backend) CARDIOGRAD_WITHOUT_DEVICE(machine.reason);
   BenchCase each{"quantize", "", DType::f32, nullptr};
   each.read("x", {100}, 2.0, 3.0).other({"i", BenchRole::read, DType::i32, {100}, 0.0, 7.0});
   const BenchOperands operands(*machine.device.backend, each, 3);

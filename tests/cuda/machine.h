@@ -12,6 +12,13 @@ void set_thread_order(const std::string& name);
 // Whether it is the emulator, where sizes must be small.
 bool is_emulated();
 
+// For a test that got no device: a machine may lack a GPU, but the emulator never does.
+#define CARDIOGRAD_WITHOUT_DEVICE(reason)                         \
+  do {                                                            \
+    if (::cardiograd::testing::is_emulated()) FAIL() << (reason); \
+    GTEST_SKIP() << (reason);                                     \
+  } while (false)
+
 // Beginnings of the names of the plans that its libraries may offer for linear or for convolution,
 // or "measure".
 std::vector<std::string> plan_candidates(bool convolution);

@@ -38,7 +38,7 @@ std::string without_device() {
 }
 
 #define SKIP_WITHOUT_DEVICE() \
-  if (const std::string why = without_device(); !why.empty()) GTEST_SKIP() << why
+  if (const std::string why = without_device(); !why.empty()) CARDIOGRAD_WITHOUT_DEVICE(why)
 
 struct Sizes {
   std::int64_t records, length, crop, batch;
