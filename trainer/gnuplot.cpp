@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <spawn.h>
@@ -65,11 +66,19 @@ pid_t spawn(const Descriptor& input, const Descriptor& output, const Descriptor&
   posix_spawn_file_actions_adddup2(&actions, input.get(), STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output.get(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors.get(), STDERR_FILENO);
+  // A run blocks signals on its threads (signals.h); gnuplot heeds them.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   std::array<std::string, 2> words{"gnuplot", "-d"};
   std::array<char*, 3> arguments{words[0].data(), words[1].data(), nullptr};
   pid_t process = -1;
   const int failure =
-      posix_spawnp(&process, words[0].c_str(), &actions, nullptr, arguments.data(), environ);
+      posix_spawnp(&process, words[0].c_str(), &actions, &attributes, arguments.data(), environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failure == ENOENT) {
     throw DeviceError(

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <csignal>
+#include <thread>
 
 #include "kernels/error.h"
 
@@ -18,6 +19,11 @@ class Interrupted : public Error {
 // Takes note of the three signals while it lives. A second SIGINT ends the program at once. The
 // handlers are the process's: one at a time, or one within another, which then also knows of what
 // came before it (runs that follow each other lose no signal between them).
+//
+// Handlers run on a thread of the scope's own; the calling thread, OpenMP's threads and those that
+// they start meanwhile take none of the three signals. oneDNN before 3.12 needs that: its products
+// of float32 matrices let the stack pointer point into the heap, where the frame of a handler would
+// overwrite what lies below (https://github.com/uxlfoundation/oneDNN/issues/4845).
 class SignalScope {
  public:
   SignalScope();
@@ -34,6 +40,8 @@ class SignalScope {
   static constexpr std::array<int, 3> heeded{SIGTERM, SIGINT, SIGUSR1};
   bool outermost_;
   std::array<struct sigaction, heeded.size()> before_{};
+  sigset_t mask_before_{};
+  std::jthread listener_;
 };
 
 }  // namespace cardiograd

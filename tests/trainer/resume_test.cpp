@@ -1,7 +1,6 @@
 #include "trainer/resume.h"
 
 #include <algorithm>
-#include <csignal>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -11,7 +10,6 @@
 #include "trainer/config_fields.h"
 #include "trainer/fit.h"
 #include "trainer/run_checkpoints.h"
-#include "trainer/signals.h"
 
 namespace cardiograd {
 namespace {
@@ -260,29 +258,6 @@ TEST(Resume, ALogOfAnotherRunIsSaid) {
   EXPECT_TRUE(error.starts_with((folder / "run/metrics.jsonl").string() +
                                 " is not the one that the checkpoint belongs to: "))
       << error;
-}
-
-TEST(Signals, AreTakenNoteOf) {
-  SignalScope signals;
-  EXPECT_EQ(signals.stop_signal(), 0);
-  EXPECT_FALSE(signals.take_save_request());
-  std::raise(SIGUSR1);
-  EXPECT_TRUE(signals.take_save_request());
-  EXPECT_FALSE(signals.take_save_request());
-  std::raise(SIGTERM);
-  std::raise(SIGINT);
-  EXPECT_EQ(signals.stop_signal(), SIGTERM);
-}
-
-TEST(SignalsDeathTest, ASecondInterruptEndsAtOnce) {
-  EXPECT_EXIT(
-      {
-        const SignalScope signals;
-        std::raise(SIGINT);
-        std::raise(SIGINT);
-        std::exit(0);
-      },
-      ::testing::KilledBySignal(SIGINT), "");
 }
 
 }  // namespace

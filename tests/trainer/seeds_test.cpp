@@ -1,12 +1,12 @@
 #include "trainer/seeds.h"
 
 #include <cmath>
-#include <csignal>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "kernels/error.h"
+#include "tests/support/send_signal.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/signals.h"
 
@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::error_of;
 using testing::read_file;
+using testing::send_signal;
 using testing::TempFolder;
 using Seeds = std::vector<std::int64_t>;
 
@@ -155,7 +156,7 @@ TEST(Seeds, AnInterruptionStaysOneAndASignalBetweenTwoRunsIsHeeded) {
     const SignalScope signals;
     if (signals.stop_signal() != 0) throw Interrupted("stopped");
     leave_figures(config);
-    if (config.train.seed == 1) std::raise(SIGTERM);
+    if (config.train.seed == 1) send_signal(SIGTERM, [&] { return signals.stop_signal() != 0; });
   };
   try {
     fit_seeds(config_for(folder / "run"), {0, 1, 2}, Start::anew, runs, [](const std::string&) {});
