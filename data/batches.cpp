@@ -43,18 +43,19 @@ std::vector<std::int32_t> joined(std::vector<std::int32_t> first,
 }
 
 // Which records a batch reads, on the device.
-struct Rows {
-  Tensor rows, partners, shares;  // the latter two with mixup alone
+SignalParts parts_on(const std::shared_ptr<Backend>& queue, const GatherSpec& spec,
+                     const std::vector<std::int32_t>& rows,
+                     const std::vector<std::int32_t>& partners, const std::vector<float>& shares) {
+  SignalParts parts{spec, {}, {}, {}};
+  const Dims size{static_cast<std::int64_t>(rows.size())};
+  parts.rows = Tensor::from_host<std::int32_t>(queue, size, DType::i32, rows);
+  if (shares.empty()) return parts;
+  parts.partners = Tensor::from_host<std::int32_t>(queue, size, DType::i32, partners);
+  parts.shares = Tensor::from_host<float>(queue, size, DType::f32, shares);
+  return parts;
+}
 
-  Rows(const std::shared_ptr<Backend>& queue, const std::vector<std::int32_t>& own,
-       const std::vector<std::int32_t>& others, const std::vector<float>& share) {
-    const Dims size{static_cast<std::int64_t>(own.size())};
-    rows = Tensor::from_host<std::int32_t>(queue, size, DType::i32, own);
-    if (share.empty()) return;
-    partners = Tensor::from_host<std::int32_t>(queue, size, DType::i32, others);
-    shares = Tensor::from_host<float>(queue, size, DType::f32, share);
-  }
-};
+View view_of(const Tensor& tensor) { return tensor.defined() ? tensor.view() : View{}; }
 
 // The same memory for the backend that computes; it goes back to the queue that it came from.
 Tensor handed_over(const Tensor& made, const std::shared_ptr<Backend>& backend) {
@@ -234,8 +235,8 @@ void ExampleSource::make_resident() {
   }
 }
 
-Batch ExampleSource::make(std::span<const std::int32_t> examples,
-                          const Augmentation& augmentation) const {
+Batch ExampleSource::make(std::span<const std::int32_t> examples, const Augmentation& augmentation,
+                          GatherTime time) const {
   Batch batch;
   batch.size = batch.whole = static_cast<std::int64_t>(examples.size());
   const Parts parts = choose(examples, augmentation);
@@ -250,11 +251,12 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples,
     if (augmentation.only_copies) {
       spec.augment.first_key = static_cast<std::int32_t>(dataset_->records());
     }
-    batch.signal = Tensor::empty(queue_, {batch.size, length(), packed_leads}, options_.dtype);
-    if (queue_->reads_host_memory()) {
-      gather_mapped(spec, parts, batch);
+    if (time == GatherTime::later && is_resident()) {
+      batch.parts = parts_on(queue_, spec, parts.rows, parts.partner_rows, parts.shares);
     } else {
-      gather_copied(spec, parts, batch);
+      batch.signal = Tensor::empty(queue_, {batch.size, length(), packed_leads}, options_.dtype);
+      queue_->reads_host_memory() ? gather_mapped(spec, parts, batch)
+                                  : gather_copied(spec, parts, batch);
     }
   }
   if (options_.notes) {
@@ -271,7 +273,8 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples,
   }
   if (queue_ != backend_) {
     queue_->synchronize();
-    for (Tensor* made : {&batch.signal, &batch.notes, &batch.targets, &batch.records}) {
+    for (Tensor* made : {&batch.signal, &batch.notes, &batch.targets, &batch.records,
+                         &batch.parts.rows, &batch.parts.partners, &batch.parts.shares}) {
       *made = handed_over(*made, backend_);
     }
   }
@@ -281,7 +284,7 @@ Batch ExampleSource::make(std::span<const std::int32_t> examples,
 // From the mapped file, a few records at a time.
 void ExampleSource::gather_mapped(const GatherSpec& spec, const Parts& parts,
                                   const Batch& batch) const {
-  const Rows rows(queue_, parts.rows, parts.partner_rows, parts.shares);
+  const SignalParts rows = parts_on(queue_, spec, parts.rows, parts.partner_rows, parts.shares);
   for (std::int64_t first = 0; first < batch.size; first += records_between_releases) {
     const std::int64_t count = std::min(records_between_releases, batch.size - first);
     const auto some = [&](const Tensor& tensor) {
@@ -316,13 +319,24 @@ void ExampleSource::gather_copied(const GatherSpec& spec, const Parts& parts,
     rows = counted(0, batch.size);
     if (parts.mixed()) partners = counted(batch.size, batch.size);
   }
-  const Rows places(queue_, rows, partners, parts.shares);
-  const auto view = [](const Tensor& tensor) { return tensor.defined() ? tensor.view() : View{}; };
-  queue_->gather_records(
-      spec,
-      {records.view(), places.rows.view(), scale_.view(), shift_.view(), gain_.view(),
-       batch.records.view(), view(places.partners), view(places.shares)},
-      batch.signal.view());
+  gather(parts_on(queue_, spec, rows, partners, parts.shares), records, batch, batch.signal);
+}
+
+// By the signal's own queue.
+void ExampleSource::gather(const SignalParts& parts, const Tensor& records, const Batch& batch,
+                           const Tensor& signal) const {
+  signal.backend()->gather_records(
+      parts.spec,
+      {records.view(), parts.rows.view(), scale_.view(), shift_.view(), gain_.view(),
+       batch.records.view(), view_of(parts.partners), view_of(parts.shares)},
+      signal.view());
+}
+
+Tensor ExampleSource::signal_of(const Batch& batch) const {
+  if (!batch.parts.rows.defined()) return batch.signal;
+  Tensor signal = Tensor::empty(backend_, {batch.size, length(), packed_leads}, options_.dtype);
+  gather(batch.parts, resident_, batch, signal);
+  return signal;
 }
 
 std::vector<std::int32_t> shuffled(std::vector<std::int32_t> examples, std::uint64_t seed,
@@ -343,12 +357,14 @@ BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> 
                   std::move(augmentation), ahead) {}
 
 BatchLoader::BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
-                         std::vector<Share> shares, Augmentation augmentation, std::size_t ahead)
+                         std::vector<Share> shares, Augmentation augmentation, std::size_t ahead,
+                         GatherTime time)
     : source_(source),
       order_(std::move(order)),
       shares_(std::move(shares)),
       augmentation_(std::move(augmentation)),
-      ahead_(ahead) {
+      ahead_(ahead),
+      time_(time) {
   CG_CHECK(ahead > 0, "a batch is prepared ahead at least");
   const auto examples = static_cast<std::int64_t>(order_.size());
   for (const Share& share : shares_) {
@@ -373,7 +389,7 @@ void BatchLoader::prepare() {
     for (const Share& share : shares_) {
       Batch batch = source_.make(std::span(order_).subspan(static_cast<std::size_t>(share.first),
                                                            static_cast<std::size_t>(share.count)),
-                                 augmentation_);
+                                 augmentation_, time_);
       batch.whole = share.whole;
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });

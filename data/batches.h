@@ -32,6 +32,13 @@ struct Standardisation {
 Standardisation lead_statistics(const PackedDataset& dataset,
                                 std::span<const std::int32_t> records);
 
+// What a signal is gathered from where the records lie on the device.
+struct SignalParts {
+  GatherSpec spec;
+  Tensor rows;              // i32 [N]: which records
+  Tensor partners, shares;  // with mixup: i32 [N], f32 [N]
+};
+
 struct Batch {
   Tensor signal;   // [N, length, 12] in Options::dtype; undefined unless asked for
   Tensor notes;    // [N, note_size]; likewise
@@ -39,6 +46,8 @@ struct Batch {
   Tensor records;  // i32 [N]: what keys the random draws: record + copy * records in the file
   std::int64_t size = 0;
   std::int64_t whole = 0;  // size, and what other processes have of the same batch
+  // Instead of the signal, where it was left for who computes: see ExampleSource::signal_of.
+  SignalParts parts;
 };
 
 // How training batches differ from the records as they are; by default not at all.
@@ -51,6 +60,10 @@ struct Augmentation {
 // Where the packed signal is while batches are made of it. On a device that reads the host's
 // memory, the mapped file serves; else it is copied to the device once (device), or record by
 // record (host).
+// When a batch's signal is gathered: by who prepares the batch, or by who computes with it, where
+// the records lie on the device (elsewhere: ahead all the same).
+enum class GatherTime : std::uint8_t { ahead, later };
+
 enum class Residency : std::uint8_t { automatic, device, host };
 
 // Everything that a batch is made of. Example numbers count the records that the task keeps; number
@@ -92,7 +105,11 @@ class ExampleSource {
   // May be called from another thread than the one that computes: batches are made on a queue of
   // their own, where the device has one, and are done when this returns. Little of the mapped
   // signal is in the host's memory at any time.
-  Batch make(std::span<const std::int32_t> examples, const Augmentation& augmentation = {}) const;
+  Batch make(std::span<const std::int32_t> examples, const Augmentation& augmentation = {},
+             GatherTime time = GatherTime::ahead) const;
+  // The batch's signal, gathered on the queue that computes where it was left for later. Undefined
+  // where none was asked for.
+  Tensor signal_of(const Batch& batch) const;
 
  private:
   struct Parts;
@@ -102,6 +119,8 @@ class ExampleSource {
   void make_resident();
   void gather_mapped(const GatherSpec& spec, const Parts& parts, const Batch& batch) const;
   void gather_copied(const GatherSpec& spec, const Parts& parts, const Batch& batch) const;
+  void gather(const SignalParts& parts, const Tensor& records, const Batch& batch,
+              const Tensor& signal) const;
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<Backend> queue_;  // where batches are made: beside backend_, or on it
   TaskTargets targets_;
@@ -122,7 +141,8 @@ class BatchLoader {
   BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order, std::int64_t batch_size,
               Augmentation augmentation = {}, std::size_t ahead = 2);
   BatchLoader(const ExampleSource& source, std::vector<std::int32_t> order,
-              std::vector<Share> shares, Augmentation augmentation = {}, std::size_t ahead = 2);
+              std::vector<Share> shares, Augmentation augmentation = {}, std::size_t ahead = 2,
+              GatherTime time = GatherTime::ahead);
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
   ~BatchLoader();
@@ -138,6 +158,7 @@ class BatchLoader {
   std::vector<Share> shares_;
   Augmentation augmentation_;
   std::size_t ahead_;
+  GatherTime time_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Batch> ready_;

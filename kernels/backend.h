@@ -29,6 +29,7 @@
 
 #include "kernels/augment.h"
 #include "kernels/philox.h"
+#include "kernels/recording.h"
 #include "kernels/view.h"
 
 namespace cardiograd {
@@ -143,7 +144,7 @@ struct OptimizerSpec {
   double weight_decay = 0.0;  // L2 on the gradient; decoupled for adamw
   // Elements [0, decayed) of the parameters get weight decay, the others none.
   std::int64_t decayed = std::numeric_limits<std::int64_t>::max();
-  double momentum = 0.0;   // sgd, rmsprop
+  double momentum = 0.0;   // sgd, rmsprop: above 0, a buffer is kept for it
   double dampening = 0.0;  // sgd
   bool nesterov = false;   // sgd
   double alpha = 0.99;     // rmsprop
@@ -158,9 +159,12 @@ struct OptimizerSpec {
 // Flat buffers of one size, apart from factor and schedule. What is f32 here is f64 on the
 // reference.
 struct OptimizerOperands {
-  ConstView gradients;       // f32 or bf16
-  ConstView factor;          // f32 [1], optional: what the gradients are multiplied by first
-  ConstView schedule;        // f64 [3]: learning rate, number of the step from 1, decay of average
+  ConstView gradients;  // f32 or bf16
+  ConstView factor;     // f32 [1], optional: what the gradients are multiplied by first
+  // f64 [4]: learning rate, number of the step from 1, decay of the average; and momentum, or beta1
+  // of adam and adamw, which counts instead of the spec's.
+  ConstView schedule;
+  ConstView guard;           // f32 [1], optional: where it is not finite (a loss), nothing changes
   View parameters;           // f32, updated in place
   std::vector<View> states;  // f32, updated in place; as many as the optimizer has names for
   // f32, optional: average = decay average + (1 - decay) parameters, of the new parameters.
@@ -235,6 +239,9 @@ class Backend {
   // queue and given back at any time: it is handed out again only after this queue's operations of
   // before that.
   virtual std::shared_ptr<Backend> second_queue() { return nullptr; }
+  // For work that is asked for again and again (kernels/recording.h); null where replaying it would
+  // gain nothing.
+  virtual std::unique_ptr<Recorder> make_recorder() { return nullptr; }
   // y[i] = x[rows[i]] along the first axis, where x lies in the host's memory, which may change
   // when the call returns; the copy may still be ahead in the queue. rows are not checked.
   virtual void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y);

@@ -18,9 +18,11 @@ inline void check_optimizer_step(const OptimizerSpec& spec, const OptimizerOpera
   require_same_shape("optimizer_step", x.gradients.dims, x.parameters.dims);
   CG_CHECK(!x.factor.present() || x.factor.numel() == 1,
            "optimizer_step: factor is one element, got shape " + x.factor.dims.to_string());
-  CG_CHECK(x.schedule.dtype == DType::f64 && x.schedule.dims == Dims{3},
-           "optimizer_step: schedule is f64 [3], got " + std::string(name_of(x.schedule.dtype)) +
+  CG_CHECK(x.schedule.dtype == DType::f64 && x.schedule.dims == Dims{4},
+           "optimizer_step: schedule is f64 [4], got " + std::string(name_of(x.schedule.dtype)) +
                " " + x.schedule.dims.to_string());
+  CG_CHECK(!x.guard.present() || x.guard.numel() == 1,
+           "optimizer_step: guard is one element, got shape " + x.guard.dims.to_string());
   const std::size_t needed = spec.state_names().size();
   CG_CHECK(x.states.size() == needed, "optimizer_step: this optimizer keeps " +
                                           std::to_string(needed) + " states, got " +

@@ -35,22 +35,22 @@ constexpr double whole_power(double base, std::int64_t exponent) {
   return result;
 }
 
-// schedule: learning rate, number of the step, decay of the average.
+// schedule: learning rate, number of the step, decay of the average, momentum or beta1.
 constexpr OptimizerScalars optimizer_scalars(const OptimizerSpec& spec, const double* schedule,
                                              float factor) {
   const bool adam = spec.kind == OptimizerKind::adam || spec.kind == OptimizerKind::adamw;
   const bool decoupled = spec.kind == OptimizerKind::adamw;
-  const double lr = schedule[0];
+  const double lr = schedule[0], momentum = schedule[3];
   const auto step = static_cast<std::int64_t>(schedule[1]);
   const double square_keep = adam ? spec.beta2 : spec.alpha;
   OptimizerScalars s{};
   s.factor = factor;
-  s.lr = static_cast<float>(adam ? lr / (1.0 - whole_power(spec.beta1, step)) : lr);
+  s.lr = static_cast<float>(adam ? lr / (1.0 - whole_power(momentum, step)) : lr);
   s.l2 = decoupled ? 0.0F : static_cast<float>(spec.weight_decay);
   s.shrink = decoupled ? static_cast<float>(1.0 - lr * spec.weight_decay) : 1.0F;
-  s.momentum = static_cast<float>(spec.momentum);
+  s.momentum = static_cast<float>(momentum);
   s.velocity_take = static_cast<float>(1.0 - spec.dampening);
-  s.mean_take = static_cast<float>(1.0 - (adam ? spec.beta1 : spec.alpha));
+  s.mean_take = static_cast<float>(1.0 - (adam ? momentum : spec.alpha));
   s.square_keep = static_cast<float>(square_keep);
   s.square_take = static_cast<float>(1.0 - square_keep);
   s.correction = adam ? static_cast<float>(std::sqrt(1.0 - whole_power(spec.beta2, step))) : 1.0F;

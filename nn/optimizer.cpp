@@ -48,7 +48,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, FlatParameters& parameters
   if (options.ema_decay > 0.0) average_ = zeros();
   norm_ = Tensor::full(master.backend(), {1}, master.dtype(), 0.0);
   factor_ = Tensor::full(master.backend(), {1}, master.dtype(), 1.0);
-  schedule_ = Tensor::full(master.backend(), {3}, DType::f64, 0.0);
+  schedule_ = Tensor::full(master.backend(), {4}, DType::f64, 0.0);
 }
 
 void Optimizer::set_momentum(double momentum) {
@@ -80,8 +80,11 @@ void Optimizer::begin_step() {
 // By fill, which needs no wait for the device; and what has not changed is there.
 void Optimizer::write_schedule() {
   const auto step = static_cast<double>(steps_);
-  const std::array<double, 3> now{options_.lr, step,
-                                  std::min(options_.ema_decay, (1.0 + step) / (10.0 + step))};
+  const bool adam =
+      options_.kind == OptimizerKind::adam || options_.kind == OptimizerKind::adamw;
+  const std::array<double, 4> now{options_.lr, step,
+                                  std::min(options_.ema_decay, (1.0 + step) / (10.0 + step)),
+                                  adam ? options_.beta1 : options_.momentum};
   for (std::size_t i = 0; i < now.size(); ++i) {
     if (now[i] == written_[i]) continue;
     const Tensor place = schedule_.window(static_cast<std::int64_t>(i), {1});
@@ -90,7 +93,7 @@ void Optimizer::write_schedule() {
   written_ = now;
 }
 
-void Optimizer::update(double max_norm) {
+void Optimizer::update(double max_norm, const Tensor& guard) {
   parameters_.finish_gradients();
   Backend& backend = *parameters_.values().backend();
   OptimizerOperands x;
@@ -100,6 +103,7 @@ void Optimizer::update(double max_norm) {
     x.factor = factor_.view();
   }
   x.schedule = schedule_.view();
+  if (guard.defined()) x.guard = guard.view();
   x.parameters = parameters_.master().view();
   for (const Tensor& state : states_) x.states.push_back(state.view());
   if (average_.defined()) x.average = average_.view();

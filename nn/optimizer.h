@@ -33,19 +33,20 @@ class Optimizer {
 
   // Clips the whole gradient to `max_norm` (<= 0: no clipping), then updates the parameters.
   void step(double max_norm = 0.0);
-  // The two halves of a step. begin_step counts it and hands learning rate, step and the average's
-  // decay to the device; update does the rest from what lies there, so that it may be captured
-  // once and replayed after each begin_step.
+  // The two halves of a step. begin_step counts it and hands learning rate, step, momentum and the
+  // average's decay to the device; update does the rest from what lies there, so that it may be
+  // recorded once and replayed after each begin_step. Where `guard` (f32 [1], a loss) is there and
+  // not finite, the update changes nothing: take_back_step() then says that there was no step.
   void begin_step();
-  void update(double max_norm = 0.0);
+  void update(double max_norm = 0.0, const Tensor& guard = {});
+  void take_back_step() { --steps_; }
   // L2 norm of the gradient of the last step, before clipping; only where max_norm was positive.
   double last_gradient_norm() const;
 
   const OptimizerOptions& spec() const { return options_; }
   void set_learning_rate(double lr) { options_.lr = lr; }
   // Momentum of sgd and rmsprop, beta1 of adam and adamw, from the next step on; an optimizer
-  // without momentum stays one. Unlike the learning rate it is no value that a captured update
-  // reads anew.
+  // without momentum stays one.
   void set_momentum(double momentum);
   std::int64_t steps() const { return steps_; }
 
@@ -75,7 +76,7 @@ class Optimizer {
   std::vector<Tensor> states_;
   Tensor average_;  // undefined where none is kept
   Tensor norm_, factor_, schedule_;
-  std::array<double, 3> written_{};  // what schedule_ holds
+  std::array<double, 4> written_{};  // what schedule_ holds
   std::int64_t steps_ = 0;
   bool averaged_ = false;  // the model has the average for the moment
 };

@@ -17,6 +17,7 @@
 #include "nn/ops.h"
 #include "nn/optimizer.h"
 #include "nn/random.h"
+#include "nn/replayed_step.h"
 #include "tools/bench_augment.h"
 #include "tools/bench_kernels.h"
 #include "tools/verbs.h"
@@ -34,6 +35,7 @@ struct BenchOptions {
   int rounds = 5;
   BenchJson json;
   bool augment = false;
+  bool eager = false;
 };
 
 // A model, its optimizer (RMSprop, the seed's) and one batch of random records, which is on the
@@ -58,21 +60,38 @@ class BenchStep {
     std::vector<float> labels = random.uniform(options.batch * m.classes, 0.0F, 1.0F);
     for (float& label : labels) label = label < 0.25F ? 1.0F : 0.0F;
     targets_ = Tensor::from_host<float>(backend, {options.batch, m.classes}, DType::f32, labels);
+    step_ = std::make_unique<ReplayedStep>(
+        backend, [this](const ReplayedStep::Inputs& inputs) { return train(inputs); },
+        !options.eager,
+        [](const std::string& remark) {
+          std::fprintf(stderr, "cardiograd bench: %s\n", remark.c_str());
+        });
   }
 
   void run() {
-    const RandomScope random(0, 1);
-    parameters_->zero_grad();
-    bce_with_logits(cast(model_->forward(inputs_), DType::f32), targets_).backward();
-    optimizer_->step();
+    optimizer_->begin_step();
+    (*step_)({inputs_.signal, inputs_.notes, targets_}, 1);
   }
+  // Whether steps are replayed, rather than done operation by operation.
+  bool replayed() const { return step_->replayed(); }
 
  private:
+  Tensor train(const ReplayedStep::Inputs& inputs) {
+    const RandomScope random(0, 1);
+    parameters_->zero_grad();
+    const Tensor logits = cast(model_->forward({inputs[0], inputs[1]}), DType::f32);
+    const Tensor loss = bce_with_logits(logits, inputs[2]);
+    loss.backward();
+    optimizer_->update();
+    return loss.detach();
+  }
+
   std::unique_ptr<Classifier> model_;
   std::unique_ptr<FlatParameters> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
   ModelInputs inputs_;
   Tensor targets_;
+  std::unique_ptr<ReplayedStep> step_;
 };
 
 double median(std::vector<double> values) {
@@ -118,6 +137,7 @@ void bench(const BenchOptions& options) {
   const nlohmann::ordered_json report{{"model", options.model.name},
                                       {"device", backend->name()},
                                       {"precision", options.precision},
+                                      {"replayed", step.replayed()},
                                       {"batch_size", options.batch},
                                       {"threads", threads},
                                       {"samples_per_second", rate},
@@ -130,9 +150,10 @@ void bench(const BenchOptions& options) {
   if (options.json.alone()) return;
   std::printf(
       "%s in %s, batch %lld, %d thread(s) on %s: %.0f samples/s (median of %d rounds of %d "
-      "steps)\n",
+      "steps%s)\n",
       options.model.name.c_str(), options.precision.c_str(), static_cast<long long>(options.batch),
-      threads, backend->name().c_str(), rate, options.rounds, options.steps);
+      threads, backend->name().c_str(), rate, options.rounds, options.steps,
+      step.replayed() ? ", replayed" : "");
   std::printf("%.1f MFLOP a sample, %.0f GFLOP/s", flops / static_cast<double>(options.batch) / 1e6,
               achieved / 1e9);
   if (peak > 0.0) {
@@ -175,6 +196,8 @@ void add_bench(CLI::App& app) {
       verb->add_option("--rounds", options->rounds, "Rounds; the median counts; with --kernels: 25")
           ->check(CLI::PositiveNumber)
           ->capture_default_str();
+  verb->add_flag("--eager", options->eager,
+                 "Ask a GPU for each operation of each step, instead of replaying a recorded step");
   verb->add_flag("--augment", options->augment,
                  "Time the making of augmented batches instead of a model");
   const std::string kernels_help =

@@ -183,6 +183,7 @@ void add_optimizer(std::vector<BenchCase>& cases, DType dtype, std::int64_t para
           OptimizerOperands x{o["gradients"],
                               o["factor"],
                               o["schedule"],
+                              {},
                               o["parameters"],
                               {},
                               average ? o["average"] : View{},
@@ -192,7 +193,7 @@ void add_optimizer(std::vector<BenchCase>& cases, DType dtype, std::int64_t para
         });
     each.read("gradients", size)
         .other(statistic("factor", BenchRole::read, {1}))
-        .other({"schedule", BenchRole::read, DType::f64, {3}, 0.5, 0.5})
+        .other({"schedule", BenchRole::read, DType::f64, {4}, 0.5, 0.5})
         .other({"parameters", BenchRole::updated, DType::f32, size})
         .arithmetic(form.flops * count(size));
     for (const std::string& state : states) {

@@ -129,6 +129,7 @@ struct RunConfig {
   std::string device = "cpu";
   std::string precision = "fp32";
   bool deterministic = false;
+  bool replay = true;
   std::int64_t threads = 0;
 
   bool operator==(const RunConfig&) const = default;

@@ -124,10 +124,11 @@ LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quie
   }
   TrainingSet training = open_training_set(session, config);
   session.source->set_standardisation(training_statistics(session, training, config));
-  TrainStep step(session, config, ranks, exchange);
+  Progress progress(quiet);
+  TrainStep step(session, config, ranks, exchange,
+                 [&](const std::string& remark) { progress.finish(remark); });
   step.set_loss(make_loss(session, config, positive_weights(session, training, config)));
   session.model->train();
-  Progress progress(quiet);
   progress.begin("learning-rate test", options.steps);
   for (std::uint32_t epoch = 1;; ++epoch) {
     training.augmentation.spec.epoch = epoch;
@@ -139,7 +140,8 @@ LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quie
       if (exchange.stop_signal() != 0) throw Error("stopped by a signal: the test is not finished");
       const double lr = curve.next_lr();
       step.set_rate({.lr = lr});
-      const bool goes_on = curve.add(step(batches, epoch));
+      step.begin(batches, epoch);
+      const bool goes_on = curve.add(step.finish());
       progress.update(static_cast<std::int64_t>(curve.lr().size()), "lr " + shortest_number(lr));
       if (!goes_on) return curve;
     }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -73,7 +74,8 @@ class Run {
         folder_(config.run.dir, start, ranks.is_first()),
         checkpoints_(folder_.path(), config.run, to_toml(config), ranks.is_first()),
         progress_(quiet || !ranks.is_first()),
-        step_(session_, config, ranks, exchange_),
+        step_(session_, config, ranks, exchange_,
+              [this](const std::string& remark) { progress_.finish(remark); }),
         schedule_(config, steps_in_epoch(), config.train.epochs),
         log_(config_, folder_) {
     resumes_ ? restore() : begin(start);
@@ -227,31 +229,47 @@ class Run {
     BatchLoader loader(*session_.source, order,
                        shares_of_batches(static_cast<std::int64_t>(order.size()),
                                          config_.train.batch_size, ranks_.rank(), ranks_.size()),
-                       training_.augmentation);
+                       training_.augmentation, 2, step_.gather_time());
     Clock::time_point begun = Clock::now();
     for (std::vector<Batch> batches; next_batches(loader, config_.train.accumulate, batches);) {
       state_.progress.waited += seconds_since(begun);
+      if (exchange_.asks()) finish_steps();
       heed_signals();
       const Schedule::Point rate = next_rate();
       step_.set_rate(rate);
-      const double loss = step_(batches, epoch());
-      const std::int64_t examples = count_of(batches);
-      state_.progress.position += examples;
+      step_.begin(batches, epoch());
+      const auto examples = static_cast<std::size_t>(count_of(batches));
+      begun_steps_.push_back({left.first(examples), rate.lr});
+      left = left.subspan(examples);
       unsaved_ = true;
-      const auto count = static_cast<std::size_t>(examples);
-      std::isfinite(loss) ? take_step(examples, loss, rate.lr)
-                          : refuse_step(left.first(count), loss);
-      left = left.subspan(count);
+      const auto begun_so_far = static_cast<std::int64_t>(begun_steps_.size());
+      const bool due = checkpoints_.due(state_.step + begun_so_far);
+      finish_steps(due ? 0 : step_.ahead());
       const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
       state_.seconds += seconds;
-      if (std::isfinite(loss) && checkpoints_.due(state_.step)) save();
+      if (due && !last_was_refused_) save();
       begun = Clock::now();
+    }
+    finish_steps();
+  }
+
+  // Steps whose losses have not been read yet: all but `most` of them, the oldest first.
+  void finish_steps(std::size_t most = 0) {
+    while (begun_steps_.size() > most) {
+      const BegunStep step = std::move(begun_steps_.front());
+      begun_steps_.pop_front();
+      const double loss = step_.finish();
+      const auto examples = static_cast<std::int64_t>(step.examples.size());
+      state_.progress.position += examples;
+      last_was_refused_ = !std::isfinite(loss);
+      last_was_refused_ ? refuse_step(step.examples, loss) : take_step(examples, loss, step.lr);
     }
   }
 
   Schedule::Point next_rate() const {
-    Schedule::Point point = schedule_.at(state_.step + 1);
+    Schedule::Point point =
+        schedule_.at(state_.step + static_cast<std::int64_t>(begun_steps_.size()) + 1);
     point.lr *= state_.faults.lr_factor;
     return point;
   }
@@ -429,6 +447,12 @@ class Run {
     for (const std::string& problem : page.remarks) progress_.finish(problem);
   }
 
+  // A step whose loss has not been read.
+  struct BegunStep {
+    std::span<const std::int32_t> examples;
+    double lr = 0.0;
+  };
+
   RunConfig config_;
   const Ranks& ranks_;
   bool resumes_;
@@ -440,6 +464,8 @@ class Run {
   RunCheckpoints checkpoints_;
   Progress progress_;
   TrainStep step_;
+  std::deque<BegunStep> begun_steps_;
+  bool last_was_refused_ = false;  // its loss was not finite
   TrainingState state_;
   Schedule schedule_;
   RunLog log_;

@@ -41,6 +41,7 @@ std::string shown(const ConfigSlot& slot) {
 const std::vector<std::string>& changeable_keys() {
   static const std::vector<std::string> keys{"device",
                                              "threads",
+                                             "replay",
                                              "data.path",
                                              "data.residency",
                                              "train.epochs",

@@ -80,6 +80,8 @@ SignalScope::~SignalScope() {
 
 int SignalScope::stop_signal() const { return stop; }
 
+bool SignalScope::wants_save() const { return save; }
+
 bool SignalScope::take_save_request() { return save.exchange(false); }
 
 }  // namespace cardiograd

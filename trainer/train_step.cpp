@@ -9,7 +9,7 @@
 namespace cardiograd {
 
 TrainStep::TrainStep(const Session& session, const RunConfig& config, const Ranks& ranks,
-                     RankExchange& exchange)
+                     RankExchange& exchange, std::function<void(const std::string&)> say)
     : session_(session),
       exchange_(exchange),
       ranks_(ranks),
@@ -18,7 +18,11 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
       parameters_(*session.model,
                   {.decay_groups = train_.decay == "weights", .frozen = train_.freeze}),
       reduction_(parameters_, ranks),
-      optimizer_(optimizer_spec(train_), parameters_) {
+      optimizer_(optimizer_spec(train_), parameters_),
+      step_(
+          session.backend,
+          [this](const ReplayedStep::Inputs& inputs) { return replayable(inputs); },
+          config.replay && ranks.alone(), std::move(say)) {
   ranks.broadcast(session.model->parameters(), "the broadcast of the model");
   ranks.broadcast(session.model->buffers(), "the broadcast of the model");
   if (train_.on_nan != "skip") return;
@@ -58,7 +62,7 @@ std::optional<SharedBatchScope> TrainStep::share(const Batch& batch,
                                  batch.whole});
 }
 
-double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch) {
+Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
   const std::string step = " of step " + std::to_string(optimizer_.steps() + 1);
@@ -69,30 +73,96 @@ double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch)
     examples += batch.whole;
     if (takes_part(batch)) last = &batch;
   }
-  std::vector<Tensor> losses;
+  Tensor sum;
   for (const Batch& batch : batches) {
     if (!takes_part(batch)) continue;
     const std::optional<SharedBatchScope> shared = share(batch, "the batch's moments" + step);
     const RandomScope random(static_cast<std::uint64_t>(train_.seed),
                              static_cast<std::uint32_t>(epoch), batch.records);
-    const Tensor logits = session_.model->forward({batch.signal, batch.notes});
+    const Tensor logits = session_.model->forward({session_.source->signal_of(batch), batch.notes});
     Tensor loss = loss_(logits, batch.targets);
     if (batch.size != examples) {
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }
     parameters_.backward(loss, &batch == last);
-    if (batch.size > 0) losses.push_back(loss);
+    if (batch.size == 0) continue;
+    sum = sum.defined() ? add(sum.detach(), loss.detach()) : loss.detach();
   }
   reduction_.finish();
-  double mean = 0.0;
-  for (const Tensor& loss : losses) mean += loss.item();
-  exchange_.sum({&mean, 1}, "the loss" + step);
+  return sum;
+}
+
+namespace {
+
+// The tensors of a batch, in an order that is always the same.
+template <class BatchOrConst, class Use>
+void for_each_tensor(BatchOrConst& batch, const Use& use) {
+  use(batch.signal);
+  use(batch.notes);
+  use(batch.targets);
+  use(batch.records);
+  use(batch.parts.rows);
+  use(batch.parts.partners);
+  use(batch.parts.shares);
+}
+
+}  // namespace
+
+// Without a look at the loss in between: a loss that is not finite holds the update back.
+Tensor TrainStep::replayable(const ReplayedStep::Inputs& inputs) {
+  std::vector<Batch> batches = batches_;
+  auto input = inputs.begin();
+  for (Batch& batch : batches) {
+    for_each_tensor(batch, [&](Tensor& tensor) { tensor = *input++; });
+  }
+  const Tensor loss = differentiate(batches, epoch_);
+  optimizer_.update(train_.clip_norm, loss);
+  return loss;
+}
+
+void TrainStep::begin(std::span<const Batch> batches, std::int64_t epoch) {
+  if (!ranks_.alone()) {
+    loss_among_ranks_ = finish_among_ranks(differentiate(batches, epoch));
+    return;
+  }
+  batches_.assign(batches.begin(), batches.end());
+  epoch_ = epoch;
+  ReplayedStep::Inputs inputs;
+  for (const Batch& batch : batches) {
+    for_each_tensor(batch, [&](const Tensor& tensor) { inputs.push_back(tensor); });
+  }
+  optimizer_.begin_step();
+  losses_.push_back(step_.value_later(step_(inputs, static_cast<std::uint32_t>(epoch))));
+}
+
+// All ranks see the loss before any of them steps.
+double TrainStep::finish_among_ranks(const Tensor& loss) {
+  double mean = loss.defined() ? loss.item() : 0.0;
+  exchange_.sum({&mean, 1}, "the loss of step " + std::to_string(optimizer_.steps() + 1));
   if (std::isfinite(mean)) {
     optimizer_.step(train_.clip_norm);
   } else {
     restore_buffers();
   }
   return mean;
+}
+
+double TrainStep::finish() {
+  if (!ranks_.alone()) return *std::exchange(loss_among_ranks_, std::nullopt);
+  const double loss = losses_.front()->get();
+  losses_.pop_front();
+  if (!std::isfinite(loss)) {
+    optimizer_.take_back_step();
+    restore_buffers();
+  }
+  return loss;
+}
+
+// After a loss that is not finite, "stop" ends the run: what came after it does not matter.
+std::size_t TrainStep::ahead() const { return step_.replays() && train_.on_nan == "stop" ? 1 : 0; }
+
+GatherTime TrainStep::gather_time() const {
+  return step_.replays() ? GatherTime::later : GatherTime::ahead;
 }
 
 }  // namespace cardiograd

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "nn/flat_parameters.h"
 #include "nn/optimizer.h"
+#include "nn/replayed_step.h"
 #include "nn/shared_batch.h"
 #include "trainer/config.h"
 #include "trainer/ranks.h"
@@ -20,24 +23,38 @@ namespace cardiograd {
 class TrainStep {
  public:
   // Moves the model's parameters into one buffer, where they are rank 0's. Session, ranks and
-  // exchange must outlive it. Throws InputError where train.freeze does not fit the model.
+  // exchange must outlive it. `say` is told what the user should know. Throws InputError where
+  // train.freeze does not fit the model.
   TrainStep(const Session& session, const RunConfig& config, const Ranks& ranks,
-            RankExchange& exchange);
+            RankExchange& exchange, std::function<void(const std::string&)> say);
 
   // Learning rate and momentum of the next step.
   void set_rate(const Schedule::Point& rate);
   void set_loss(Loss loss) { loss_ = std::move(loss); }
   const Loss& loss() const { return loss_; }
 
-  // The mean loss of the batches' examples, of all ranks, whose gradients make one step together
-  // (train.accumulate). Where it is not finite the optimizer does not step; and with train.on_nan =
-  // "skip" nothing of the batches stays, running statistics included.
-  double operator()(std::span<const Batch> batches, std::int64_t epoch);
+  // Begins a step, on the batches whose gradients make one together (train.accumulate); the
+  // device may do it later.
+  void begin(std::span<const Batch> batches, std::int64_t epoch);
+  // Finishes the oldest step that has begun: the mean loss of its examples, of all ranks. Where it
+  // is not finite the optimizer did not step; and with train.on_nan = "skip" nothing of the batches
+  // stays, running statistics included.
+  double finish();
+  // How many steps may be unfinished when another one begins: with one, the device need not wait
+  // for who reads the loss.
+  std::size_t ahead() const;
+  // When batches for this step are best gathered.
+  GatherTime gather_time() const;
 
   Optimizer& optimizer() { return optimizer_; }
   const Optimizer& optimizer() const { return optimizer_; }
 
  private:
+  // A step's forward and backward passes; returns the loss of this rank's examples, as its part of
+  // the whole batch's mean, or an undefined tensor where it has none.
+  Tensor differentiate(std::span<const Batch> batches, std::int64_t epoch);
+  Tensor replayable(const ReplayedStep::Inputs& inputs);
+  double finish_among_ranks(const Tensor& loss);
   bool takes_part(const Batch& batch) const;
   std::optional<SharedBatchScope> share(const Batch& batch, const std::string& what) const;
   void keep_buffers();
@@ -53,6 +70,12 @@ class TrainStep {
   Optimizer optimizer_;
   Loss loss_;
   std::vector<Tensor> buffers_, kept_;  // the model's, and what they were before the batches
+  // What is begun: the sizes and draws of its batches, whose tensors come as the step's inputs.
+  std::vector<Batch> batches_;
+  std::int64_t epoch_ = 0;
+  ReplayedStep step_;
+  std::deque<std::unique_ptr<LaterValue>> losses_;  // of the steps that are not finished
+  std::optional<double> loss_among_ranks_;
 };
 
 }  // namespace cardiograd

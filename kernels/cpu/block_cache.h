@@ -8,9 +8,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include "kernels/arena.h"
 
 namespace cardiograd {
 
@@ -40,6 +44,16 @@ class BlockCache {
   // `bytes` as given to allocate.
   void deallocate(void* data, std::size_t bytes) noexcept;
 
+  // From now on, what this thread asks for, and what of it is given back, is noted (null: no
+  // longer).
+  void trace(MemoryTrace* trace);
+  // Memory for the blocks of a trace; it stays until remove_arena, or for good where some of its
+  // blocks have not been given back by then. Throws DeviceError when the memory cannot be had.
+  Arena& add_arena(const MemoryTrace& trace);
+  void remove_arena(const Arena& arena) noexcept;
+  // From now on, what this thread asks for comes from the arena (null: no longer).
+  void serve_from(Arena* arena);
+
   std::size_t bytes_in_use() const;
   std::size_t bytes_kept() const;
   // Gives every kept block back to its source.
@@ -51,12 +65,18 @@ class BlockCache {
  private:
   void release_locked() noexcept;
   void mark(void* data, std::size_t used, std::size_t size) const noexcept;
+  void* take(std::size_t size, std::size_t bytes);
+  Arena* arena_of(const void* data) const noexcept;
 
   const MemorySource source_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> kept_;  // by block size
   std::size_t in_use_ = 0;
   std::size_t kept_bytes_ = 0;
+  std::vector<std::unique_ptr<Arena>> arenas_;
+  MemoryTrace* trace_ = nullptr;
+  Arena* serving_ = nullptr;
+  std::thread::id thread_;  // whose requests are traced or served
 };
 
 // A block of `count` elements for the length of a call.

@@ -1,4 +1,5 @@
 // The CPU backend's life and memory: BlockCache, allocation, copies.
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -37,7 +38,10 @@ MemorySource host_memory() {
   return {"cpu", system_allocate, [](void* data) noexcept { std::free(data); }};
 }
 
-BlockCache::~BlockCache() { release(); }
+BlockCache::~BlockCache() {
+  release();
+  for (const auto& arena : arenas_) source_.release(arena->memory());
+}
 
 std::size_t BlockCache::block_size(std::size_t bytes) {
   if (bytes <= smallest_block) return smallest_block;
@@ -50,6 +54,16 @@ std::size_t BlockCache::block_size(std::size_t bytes) {
 void* BlockCache::allocate(std::size_t bytes) {
   const std::size_t size = block_size(bytes);
   const std::lock_guard lock(mutex_);
+  const bool ours = thread_ == std::this_thread::get_id();
+  if (ours && serving_ != nullptr) return serving_->allocate(bytes);
+  void* data = take(size, bytes);
+  mark(data, bytes, size);
+  if (ours && trace_ != nullptr) trace_->allocated(data, bytes);
+  return data;
+}
+
+// A block that was kept, or else fresh memory.
+void* BlockCache::take(std::size_t size, std::size_t bytes) {
   void* data = nullptr;
   if (const auto found = kept_.find(size); found != kept_.end() && !found->second.empty()) {
     data = found->second.back();
@@ -68,7 +82,6 @@ void* BlockCache::allocate(std::size_t bytes) {
                       " bytes are in use): use a smaller batch, model or record length");
   }
   in_use_ += size;
-  mark(data, bytes, size);
   return data;
 }
 
@@ -76,6 +89,8 @@ void BlockCache::deallocate(void* data, std::size_t bytes) noexcept {
   if (data == nullptr) return;
   const std::size_t size = block_size(bytes);
   const std::lock_guard lock(mutex_);
+  if (Arena* arena = arena_of(data)) return arena->deallocate(data);
+  if (trace_ != nullptr) trace_->deallocated(data);
   in_use_ -= size;
   mark(data, 0, size);
   try {
@@ -89,6 +104,47 @@ void BlockCache::deallocate(void* data, std::size_t bytes) noexcept {
 
 void BlockCache::mark(void* data, std::size_t used, std::size_t size) const noexcept {
   if (source_.mark != nullptr) source_.mark(data, used, size);
+}
+
+Arena* BlockCache::arena_of(const void* data) const noexcept {
+  for (const auto& arena : arenas_) {
+    if (arena->owns(data)) return arena.get();
+  }
+  return nullptr;
+}
+
+void BlockCache::trace(MemoryTrace* trace) {
+  const std::lock_guard lock(mutex_);
+  trace_ = trace;
+  thread_ = std::this_thread::get_id();
+}
+
+void BlockCache::serve_from(Arena* arena) {
+  const std::lock_guard lock(mutex_);
+  serving_ = arena;
+  thread_ = std::this_thread::get_id();
+}
+
+Arena& BlockCache::add_arena(const MemoryTrace& trace) {
+  ArenaLayout layout = lay_out(trace.blocks(), Arena::alignment);
+  const std::lock_guard lock(mutex_);
+  release_locked();  // what the traced pass left behind would be there twice
+  const std::size_t size = std::max(layout.bytes, Arena::alignment);
+  void* memory = take(size, size);
+  mark(memory, size, size);
+  arenas_.push_back(std::make_unique<Arena>(trace.blocks(), std::move(layout), memory));
+  return *arenas_.back();
+}
+
+void BlockCache::remove_arena(const Arena& arena) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (arena.alive() > 0) return;
+  const auto found = std::find_if(arenas_.begin(), arenas_.end(),
+                                  [&](const auto& each) { return each.get() == &arena; });
+  if (found == arenas_.end()) return;
+  in_use_ -= std::max(arena.bytes(), Arena::alignment);
+  source_.release(arena.memory());
+  arenas_.erase(found);
 }
 
 std::size_t BlockCache::bytes_in_use() const {

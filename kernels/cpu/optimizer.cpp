@@ -215,9 +215,10 @@ void CpuBackend::gradient_norm(ConstView gradients, double max_norm, View norm, 
 
 void CpuBackend::optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) {
   require_gradients("optimizer_step", x.gradients);
-  require_f32("optimizer_step", {x.factor, x.parameters, x.average});
+  require_f32("optimizer_step", {x.factor, x.guard, x.parameters, x.average});
   for (const View& state : x.states) require_f32("optimizer_step", {state});
   check_optimizer_step(spec, x);
+  if (x.guard.present() && !std::isfinite(floats(x.guard)[0])) return;
   const float factor = x.factor.present() ? floats(x.factor)[0] : 1.0F;
   const OptimizerScalars decayed = optimizer_scalars(spec, x.schedule.as<double>(), factor);
   const OptimizerScalars plain = without_decay(decayed);

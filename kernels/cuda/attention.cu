@@ -14,6 +14,7 @@
 
 #include "kernels/attention_checks.h"
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/epoch.h"
 #include "kernels/cuda/grid.h"
 
 namespace cardiograd {
@@ -46,6 +47,7 @@ struct Attention {
   const T* additive;
   const std::int32_t* numbers;  // of the records, for their draws
   RandomKey key;
+  const std::uint32_t* epoch;
   std::uint32_t threshold;
   float kept;  // factor of what is kept
   const T* q;
@@ -69,7 +71,7 @@ struct Attention {
     const std::int64_t block = (h * queries + i) * ((keys + 3) / 4) + j / 4;
     const auto record =
         static_cast<std::uint32_t>(numbers != nullptr ? numbers[n] : static_cast<std::int32_t>(n));
-    const Philox::Words words = key.draw(record, static_cast<std::uint32_t>(block));
+    const Philox::Words words = as_of(key, epoch).draw(record, static_cast<std::uint32_t>(block));
     const auto which = static_cast<int>(j % 4);
     const std::uint32_t low = which % 2 == 0 ? words[0] : words[1];
     const std::uint32_t high = which % 2 == 0 ? words[2] : words[3];
@@ -340,8 +342,9 @@ void with_columns(std::int64_t head, const Run& run) {
 }
 
 template <class T>
-Attention<T> attention_of(const AttentionSpec& spec, const AttentionMasks& masks,
-                          const ConstView& q, const ConstView& k, const ConstView& v) {
+Attention<T> attention_of(const Device& device, const AttentionSpec& spec,
+                          const AttentionMasks& masks, const ConstView& q, const ConstView& k,
+                          const ConstView& v) {
   const std::int64_t head = q.dims[2] / spec.heads;
   const double p = spec.dropout;
   return {q.dims[0],
@@ -357,6 +360,7 @@ Attention<T> attention_of(const AttentionSpec& spec, const AttentionMasks& masks
           elements<T>(masks.additive),
           masks.records.present() ? masks.records.as<std::int32_t>() : nullptr,
           spec.key,
+          device.epoch,
           static_cast<std::uint32_t>(std::ceil(p * 0x1p24)),
           p < 1.0 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0F,
           elements<T>(q),
@@ -374,7 +378,7 @@ void CudaBackend::attention_forward(const AttentionSpec& spec, const AttentionMa
   cuda::require_dtype("attention's lse", DType::f32, {lse});
   cuda::dispatch_storage("attention", {q, k, v, y, masks.additive}, [&](auto element) {
     using T = decltype(element);
-    const cuda::Attention<T> a = cuda::attention_of<T>(spec, masks, q, k, v);
+    const cuda::Attention<T> a = cuda::attention_of<T>(device_, spec, masks, q, k, v);
     cuda::with_columns(a.head, [&](auto columns) {
       constexpr int n = decltype(columns)::value;
       cuda::launch<cuda::attention_forward_kernel<T, n>>(
@@ -398,7 +402,7 @@ void CudaBackend::attention_backward(const AttentionSpec& spec, const AttentionM
   cuda::require_dtype("attention's lse", DType::f32, {lse});
   cuda::dispatch_storage("attention", {q, k, v, y, dy, masks.additive}, [&](auto element) {
     using T = decltype(element);
-    const cuda::Attention<T> a = cuda::attention_of<T>(spec, masks, q, k, v);
+    const cuda::Attention<T> a = cuda::attention_of<T>(device_, spec, masks, q, k, v);
     const Scratch<float> delta(blocks_, lse.numel());
     cuda::launch<cuda::attention_delta_kernel<T>>(
         device_.blocks_for(lse.numel()), cuda::block_threads, 0, device_.stream, a,

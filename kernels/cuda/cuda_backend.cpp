@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/recorder.h"
 #include "kernels/device_timer.h"
 
 namespace cardiograd {
@@ -84,6 +85,7 @@ void CudaBackend::deallocate(void* data, std::size_t bytes) noexcept {
 void CudaBackend::take_back() {
   const std::lock_guard lock(mutex_);
   if (given_back_.empty()) return;
+  const std::lock_guard recording(first_->recording_);  // the event must not be part of it
   cuda::record_event(first_done_.get(), first_->stream());
   cuda::wait_for_event(device_.stream, first_done_.get());
   for (const auto& [data, bytes] : given_back_) blocks_.deallocate(data, bytes);
@@ -96,6 +98,12 @@ std::size_t CudaBackend::free_memory() const {
 
 std::shared_ptr<Backend> CudaBackend::second_queue() {
   return std::make_shared<CudaBackend>(index_, floating_, shared_from_this());
+}
+
+// Where each launch is waited for, nothing can be recorded; and a second queue has little to do.
+std::unique_ptr<Recorder> CudaBackend::make_recorder() {
+  if (cuda::synchronises_launches() || first_) return nullptr;
+  return make_cuda_recorder(shared_from_this());
 }
 
 void CudaBackend::upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) {

@@ -30,11 +30,29 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
 
   // Where its work is queued, for whoever must come before or after it.
   cuda::Stream stream() const { return device_.stream; }
+  BlockCache& blocks() { return blocks_; }
+  // While what is returned lives, its stream records: random operations read their epoch from
+  // `epoch`, on the device, and no other queue waits for the stream.
+  class RecordingScope {
+   public:
+    RecordingScope(CudaBackend& backend, const std::uint32_t* epoch)
+        : backend_(backend), lock_(backend.recording_) {
+      backend_.device_.epoch = epoch;
+    }
+    ~RecordingScope() { backend_.device_.epoch = nullptr; }
+    RecordingScope(const RecordingScope&) = delete;
+    RecordingScope& operator=(const RecordingScope&) = delete;
+
+   private:
+    CudaBackend& backend_;
+    std::lock_guard<std::mutex> lock_;
+  };
 
 #include "kernels/backend_overrides.inl"
   bool reads_host_memory() const override { return false; }
   std::size_t free_memory() const override;
   std::shared_ptr<Backend> second_queue() override;
+  std::unique_ptr<Recorder> make_recorder() override;
   void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) override;
 
  private:
@@ -46,6 +64,7 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
   DType floating_;
   cuda::Device device_;
   BlockCache blocks_;
+  std::mutex recording_;
   std::unique_ptr<cuda::Planner> planner_;  // null: our own kernels alone
 
   // Of a second queue: what was given back and may still be in use by the first one.

@@ -20,6 +20,7 @@ inline constexpr int block_threads = 256;
 struct Device {
   Queue stream;
   int multiprocessors = 1;
+  const std::uint32_t* epoch = nullptr;  // of random draws, see epoch.h
 
   // Blocks for a grid-stride loop over `items`: one thread an item, but no more blocks than keep
   // every multiprocessor full for a few waves.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/epoch.h"
 #include "kernels/cuda/grid.h"
 #include "kernels/dropout_checks.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 struct Drop {
   RandomKey key;
+  const std::uint32_t* epoch;
   std::uint32_t threshold;  // kept where the upper 24 bits of the word reach it
   float scale;
 };
@@ -51,13 +53,13 @@ template <class T>
 CG_KERNEL(block_threads)
 void dropout_kernel(Drop drop, const std::int32_t* __restrict__ records, const T* __restrict__ x,
                     T* __restrict__ y, std::int64_t count, std::int64_t width, bool aligned) {
+  const RandomKey key = as_of(drop.key, drop.epoch);
   const std::int64_t draws = (width + 3) / 4;
   for (std::int64_t item = first_item(); item < count * draws; item += item_step()) {
     const std::int64_t n = item / draws;
     const std::int64_t draw = item % draws;
     const std::int64_t at = n * width + draw * 4;
-    const Philox::Words words =
-        drop.key.draw(record_of(records, n), static_cast<std::uint32_t>(draw));
+    const Philox::Words words = key.draw(record_of(records, n), static_cast<std::uint32_t>(draw));
     drop_four(drop, words, x + at, y + at, width - draw * 4, aligned);
   }
 }
@@ -70,14 +72,14 @@ CG_KERNEL(block_threads)
 void channel_dropout_kernel(Drop drop, const std::int32_t* __restrict__ records,
                             const T* __restrict__ x, T* __restrict__ y, std::int64_t count,
                             std::int64_t length, std::int64_t channels, bool aligned) {
+  const RandomKey key = as_of(drop.key, drop.epoch);
   const std::int64_t draws = (channels + 3) / 4;
   const std::int64_t slabs = (length + slab - 1) / slab;
   for (std::int64_t item = first_item(); item < count * slabs * draws; item += item_step()) {
     const std::int64_t draw = item % draws;
     const std::int64_t first = item / draws % slabs * slab;
     const std::int64_t n = item / draws / slabs;
-    const Philox::Words words =
-        drop.key.draw(record_of(records, n), static_cast<std::uint32_t>(draw));
+    const Philox::Words words = key.draw(record_of(records, n), static_cast<std::uint32_t>(draw));
     const std::int64_t end = first + slab < length ? first + slab : length;
     for (std::int64_t step = first; step < end; ++step) {
       const std::int64_t at = (n * length + step) * channels + draw * 4;
@@ -102,7 +104,8 @@ void CudaBackend::dropout(const DropoutSpec& spec, ConstView records, ConstView 
     return;
   }
   // uniform(word) >= p, in integers: uniform is the word's upper 24 bits over 2^24.
-  const cuda::Drop drop{spec.key, static_cast<std::uint32_t>(std::ceil(spec.p * 0x1p24)),
+  const cuda::Drop drop{spec.key, device_.epoch,
+                        static_cast<std::uint32_t>(std::ceil(spec.p * 0x1p24)),
                         static_cast<float>(1.0 / (1.0 - spec.p))};
   const auto* numbers = records.present() ? records.as<std::int32_t>() : nullptr;
   cuda::dispatch_storage("dropout", {y, x}, [&](auto element) {

@@ -11,6 +11,7 @@
 
 #include "kernels/cpu/vector_math.h"
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/epoch.h"
 #include "kernels/cuda/grid.h"
 #include "kernels/gather_checks.h"
 
@@ -25,6 +26,7 @@ constexpr int tile_elements = 4 * block_threads;  // four a thread
 
 struct Gather {
   AugmentSpec augment;
+  const std::uint32_t* epoch;
   std::uint32_t mask_threshold;
   double missing;
   const std::int16_t* samples;  // [records, length, leads]
@@ -112,6 +114,9 @@ CG_DEVICE void write_lead(const Gather& g, const RecordPlan& plan, const LeadPla
 // plans[n] and lead_values[n, patterns, leads]: a block a record.
 CG_KERNEL(block_threads)
 void gather_plan_kernel(Gather g, RecordPlan* plans, float* lead_values) {
+  CG_SHARED(AugmentSpec, augment);
+  if (threadIdx.x == 0) augment = as_of(g.augment, g.epoch);
+  sync_block();
   const auto thread = static_cast<int>(threadIdx.x);
   for (std::int64_t n = blockIdx.x; n < g.count; n += gridDim.x) {
     const std::int32_t key = g.keys[n];
@@ -120,17 +125,17 @@ void gather_plan_kernel(Gather g, RecordPlan* plans, float* lead_values) {
     if (thread == 0) {
       RecordPlan plan;
       plan.start = (g.length - g.crop) / 2;
-      plans[n] = augmented ? plan_record(g.augment, record, g.length, g.crop) : plan;
+      plans[n] = augmented ? plan_record(augment, record, g.length, g.crop) : plan;
     }
     sync_block();
     const RecordPlan plan = plans[n];
     const bool drops = augmented && g.augment.lead_dropout > 0.0;
     bool all = drops;
     for (std::int64_t c = thread; drops && c < g.leads; c += block_threads) {
-      all = all && plan_lead(g.augment, plan, record, c).dropped;
+      all = all && plan_lead(augment, plan, record, c).dropped;
     }
     all = sync_block_and(all);
-    const std::int64_t kept = all ? kept_lead(g.augment, record, g.leads) : -1;
+    const std::int64_t kept = all ? kept_lead(augment, record, g.leads) : -1;
     const bool mixed = augmented && g.partners != nullptr;
     const double share = mixed ? static_cast<double>(g.shares[n]) : 1.0;
     const std::int16_t* crop = crop_of(g, g.rows[n], plan.start);
@@ -149,7 +154,7 @@ void gather_plan_kernel(Gather g, RecordPlan* plans, float* lead_values) {
       if (thread >= width) continue;
       const std::int64_t c = first + thread;
       LeadPlan lead;
-      if (augmented) lead = plan_lead(g.augment, plan, record, c);
+      if (augmented) lead = plan_lead(augment, plan, record, c);
       if (c == kept) lead.dropped = false;
       write_lead(g, plan, lead, share, c, of);
       const float magnitude = g.scale[c] < 0.0F ? -g.scale[c] : g.scale[c];
@@ -196,14 +201,14 @@ CG_DEVICE void fill_rows(const Gather& g, const RecordPlan& plan, std::uint32_t 
   // A window that reaches into the tile starts less than its greatest width before it.
   const std::int64_t before = first - g.augment.mask_longest + 1;
   const std::int64_t end = first + count;
-  const RandomKey starts = g.augment.key(AugmentDraw::mask_start);
+  const RandomKey starts = as_of(g.augment.key(AugmentDraw::mask_start), g.epoch);
   for (std::int64_t block = (before > 0 ? before : 0) / 4 + thread; block * 4 < end;
        block += block_threads) {
     const Philox::Words words = starts.draw(record, static_cast<std::uint32_t>(block));
     for (int j = 0; j < 4; ++j) {
       const std::int64_t t = block * 4 + j;
       if ((words[static_cast<std::size_t>(j)] >> 8) >= g.mask_threshold || t >= end) continue;
-      const std::int64_t stop = t + g.augment.mask_width(record, t);
+      const std::int64_t stop = t + as_of(g.augment, g.epoch).mask_width(record, t);
       for (std::int64_t at = t > first ? t : first; at < stop && at < end; ++at) {
         rows.masked[at - first] = 1;  // several threads may write it, all the same
       }
@@ -276,7 +281,8 @@ void gather_augment_kernel(Gather g, const RecordPlan* __restrict__ plans,
     const std::uint32_t lane = static_cast<std::uint32_t>(thread) % noise_lanes;
     Normals normals{};
     if (augmented && g.augment.noise > 0.0) {
-      normals = draw_normals(g.augment.key(AugmentDraw::noise), record, group * noise_lanes + lane);
+      normals = draw_normals(as_of(g.augment.key(AugmentDraw::noise), g.epoch), record,
+                             group * noise_lanes + lane);
     }
     CG_UNROLL
     for (int j = 0; j < 4; ++j) {
@@ -410,6 +416,7 @@ void CudaBackend::gather_records(const GatherSpec& spec, const GatherOperands& x
   const auto* rows = x.rows.as<std::int32_t>();
   const bool mixed = x.partners.present();
   const cuda::Gather gather{spec.augment,
+                            device_.epoch,
                             spec.augment.mask_threshold(),
                             spec.missing,
                             x.records.as<std::int16_t>(),

@@ -66,6 +66,9 @@ void gradient_norm_kernel(const double* __restrict__ partial, std::int64_t count
   *factor = ratio > 1.0 ? 1.0F : static_cast<float>(ratio);
 }
 
+// No infinity and no NaN.
+CG_DEVICE bool is_finite(float value) { return value - value == 0.0F; }
+
 // ---- Steps --------------------------------------------------------------------------------------
 // A rule says how many states it has, and what one element's gradient (clipped already) does to its
 // parameter and states. l2 and shrink are the element's own: weight decay is not for all of them.
@@ -137,7 +140,8 @@ template <class T>
 struct OptimizerBuffers {
   const T* gradients;
   const float* factor;     // one element; may be null
-  const double* schedule;  // three
+  const double* schedule;  // four
+  const float* guard;      // one element; may be null
   float* parameters;
   float* state[3];
   float* average;     // may be null
@@ -188,6 +192,7 @@ template <class Rule, class T>
 CG_KERNEL(block_threads, step_blocks)
 void optimizer_kernel(Rule rule, OptimizerSpec spec, OptimizerBuffers<T> buffers, Split split) {
   constexpr int n = pack_size<T>;
+  if (buffers.guard != nullptr && !is_finite(*buffers.guard)) return;
   CG_SHARED(OptimizerScalars, shared);
   if (threadIdx.x == 0) {
     shared = optimizer_scalars(spec, buffers.schedule,
@@ -227,6 +232,7 @@ void step_with(const Device& device, const Rule& rule, const OptimizerSpec& spec
   OptimizerBuffers<T> buffers{elements<T>(x.gradients),
                               elements<float>(x.factor),
                               elements<double>(x.schedule),
+                              elements<float>(x.guard),
                               elements<float>(x.parameters),
                               {},
                               elements<float>(x.average),
@@ -279,7 +285,7 @@ void CudaBackend::gradient_norm(ConstView gradients, double max_norm, View norm,
 }
 
 void CudaBackend::optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) {
-  cuda::require_dtype("optimizer_step", DType::f32, {x.factor, x.parameters, x.average});
+  cuda::require_dtype("optimizer_step", DType::f32, {x.factor, x.guard, x.parameters, x.average});
   for (const View& state : x.states) cuda::require_dtype("optimizer_step", DType::f32, {state});
   check_optimizer_step(spec, x);
   cuda::dispatch_storage("optimizer_step", {x.gradients}, [&](auto element) {

@@ -115,6 +115,12 @@ void copy_from_pinned(void* device, const void* pinned, std::size_t bytes, Strea
         "copying " + std::to_string(bytes) + " bytes to the GPU");
 }
 
+void copy_to_pinned(void* pinned, const void* device, std::size_t bytes, Stream stream) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, native(stream)),
+        "copying " + std::to_string(bytes) + " bytes from the GPU");
+}
+
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream) {
   if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, native(stream)),
@@ -149,6 +155,38 @@ float elapsed_milliseconds(Event begin, Event end) {
   check(cudaEventElapsedTime(&milliseconds, native_event(begin), native_event(end)),
         "reading the time between CUDA events");
   return milliseconds;
+}
+
+// Thread-local: another thread may meanwhile prepare batches, which asks the driver for memory.
+void begin_capture(Stream stream) {
+  check(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),
+        "beginning to record a CUDA graph");
+}
+
+Graph end_capture(Stream stream) {
+  cudaGraph_t recorded = nullptr;
+  check(cudaStreamEndCapture(native(stream), &recorded), "recording a CUDA graph");
+  cudaGraphExec_t graph = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&graph, recorded, 0);
+  static_cast<void>(cudaGraphDestroy(recorded));
+  check(status, "preparing a CUDA graph");
+  return graph;
+}
+
+void abandon_capture(Stream stream) noexcept {
+  cudaGraph_t recorded = nullptr;
+  static_cast<void>(cudaStreamEndCapture(native(stream), &recorded));
+  if (recorded != nullptr) static_cast<void>(cudaGraphDestroy(recorded));
+  static_cast<void>(cudaGetLastError());  // of the call that could not be recorded
+}
+
+void launch_graph(Graph graph, Stream stream) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), native(stream)),
+        "replaying a CUDA graph");
+}
+
+void destroy_graph(Graph graph) noexcept {
+  static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)));
 }
 
 bool synchronises_launches() {

@@ -55,8 +55,9 @@ void release_pinned(void* data) noexcept;
 // From and to host memory; both return when the copy is done, so that the host's side may change.
 void copy_from_host(void* device, const void* host, std::size_t bytes, Stream stream);
 void copy_to_host(void* host, const void* device, std::size_t bytes, Stream stream);
-// From pinned memory, without waiting.
+// From and to pinned memory, without waiting.
 void copy_from_pinned(void* device, const void* pinned, std::size_t bytes, Stream stream);
+void copy_to_pinned(void* pinned, const void* device, std::size_t bytes, Stream stream);
 // From device to device, without waiting.
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
 
@@ -69,6 +70,16 @@ void wait_for_event(Stream stream, Event event);
 void synchronize_event(Event event);
 // Waits for `end`; milliseconds between the two on the device's clock.
 float elapsed_milliseconds(Event begin, Event end);
+
+// What is asked of the stream by this thread from begin_capture on is recorded, not done, until
+// end_capture; what waits for the device, and copies from memory that is not pinned, throw
+// meanwhile.
+using Graph = void*;  // cudaGraphExec_t
+void begin_capture(Stream stream);
+Graph end_capture(Stream stream);
+void abandon_capture(Stream stream) noexcept;
+void launch_graph(Graph graph, Stream stream);
+void destroy_graph(Graph graph) noexcept;
 
 // Whether CARDIOGRAD_CUDA_DEBUG=1 asks that every launch waits for its kernel.
 bool synchronises_launches();

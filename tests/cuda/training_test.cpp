@@ -334,6 +334,31 @@ TEST(CudaTrainer, RunsAndItsCheckpointsAreReadByTheCpu) {
   }
 }
 
+// Recorded steps, with the signal gathered within them, and losses that are read a step later.
+TEST(CudaTrainer, ReplaysToTheSameBits) {
+  SKIP_WITHOUT_DEVICE();
+  const TempFolder folder;
+  ::testing::internal::CaptureStderr();
+  for (const bool replay : {false, true}) {
+    RunConfig config = config_for(folder / (replay ? "replayed" : "eager"), "cuda", "bf16");
+    config.replay = replay;
+    config.augment.noise = 0.1;
+    config.augment.mixup = 0.4;
+    config.augment.mask = 0.5;
+    config.model.batch_norm = true;
+    config.train.epochs = 3;
+    fit(config, false);
+  }
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(said.find("not recorded"), std::string::npos) << said;
+  EXPECT_EQ(losses_of(folder / "replayed"), losses_of(folder / "eager"));
+  for (const char* file : {"last/model.safetensors", "last/optimizer.safetensors"}) {
+    EXPECT_EQ(testing::read_file(folder / "replayed" / file),
+              testing::read_file(folder / "eager" / file))
+        << file;
+  }
+}
+
 TEST(CudaPredictor, GivesTheProbabilitiesOfTheCpu) {
   SKIP_WITHOUT_DEVICE();
   const TempFolder folder;

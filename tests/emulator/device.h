@@ -59,8 +59,10 @@ template <auto kernel, class... Arguments>
 void launch(dim3 grid, dim3 block, std::size_t shared_bytes, Stream,
             const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  detail::run<kernel>(grid, block, shared_bytes, kernel, arguments...);
-  emulator::kernel_was_launched(kernel_name<kernel>());
+  emulator::run_or_record([=] {
+    detail::run<kernel>(grid, block, shared_bytes, kernel, arguments...);
+    emulator::kernel_was_launched(kernel_name<kernel>());
+  });
 }
 
 // ---- Threads of a block and of a warp -----------------------------------------------------------

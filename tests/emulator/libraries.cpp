@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cudnn.h"
+#include "tests/emulator/machine_state.h"
 
 namespace cardiograd::cuda {
 namespace {
@@ -104,10 +105,12 @@ void convolve(const ConvolutionPlan& plan, const PlanOperands& o) {
 Candidate candidate(const std::string& name, std::function<void(const PlanOperands&)> run) {
   constexpr std::size_t bytes = 100;
   return {name, true, bytes, [run = std::move(run)](const PlanOperands& operands) {
-            auto* workspace = static_cast<unsigned char*>(operands.workspace);
-            std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
-            run(operands);
-            std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
+            emulator::run_or_record([run, operands] {
+              auto* workspace = static_cast<unsigned char*>(operands.workspace);
+              std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
+              run(operands);
+              std::fill(workspace, workspace + bytes, static_cast<unsigned char>(0xFF));
+            });
           }};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 
 namespace cardiograd::emulator {
@@ -22,6 +23,11 @@ MachineState& machine_state();
 
 // Told of each launch.
 void kernel_was_launched(const std::string& name);
+
+// Between cuda::begin_capture and end_capture of this thread.
+bool is_capturing();
+// What a stream is asked for: done at once, or recorded for each replay of the graph.
+void run_or_record(std::function<void()> work);
 
 // How often a stream was made to wait for another's event.
 std::size_t waits_between_streams();

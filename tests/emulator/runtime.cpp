@@ -6,6 +6,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/device_errors.h"
 #include "tests/emulator/machine_state.h"
@@ -17,9 +20,23 @@ namespace {
 std::atomic<bool> fault_pending{false};
 std::atomic<std::size_t> waits{0};
 
+// Of this thread, which has one stream.
+thread_local bool capturing = false;
+thread_local std::vector<std::function<void()>> recorded;
+
 constexpr const char* fault = "an illegal memory access was encountered";
 
 }  // namespace
+
+bool is_capturing() { return capturing; }
+
+void run_or_record(std::function<void()> work) {
+  if (capturing) {
+    recorded.push_back(std::move(work));
+  } else {
+    work();
+  }
+}
 
 MachineState& machine_state() {
   static MachineState state;
@@ -45,6 +62,12 @@ using Time = std::chrono::steady_clock::time_point;
 
 constexpr std::size_t alignment = 256;
 
+// As CUDA does.
+void refuse_while_capturing(const std::string& what) {
+  if (!emulator::is_capturing()) return;
+  throw failed_call(what, "operation not permitted when stream is capturing", false);
+}
+
 // Of all devices together.
 std::atomic<std::size_t> allocated{0};
 
@@ -59,6 +82,7 @@ void mark(void* data, std::size_t used, std::size_t size) noexcept {
 // A block's size lies before it, for free().
 void* allocate(std::size_t size) {
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
+  refuse_while_capturing("asking for memory");
   if (allocated + whole > machine_state().memory) return nullptr;
   auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, whole + alignment));
   if (data == nullptr) return nullptr;
@@ -95,6 +119,7 @@ std::size_t free_memory(int) { return machine_state().memory - allocated; }
 Stream create_stream() { return nullptr; }
 void destroy_stream(Stream) noexcept {}
 void synchronize(Stream) {
+  refuse_while_capturing("waiting for the CUDA stream");
   if (!emulator::fault_pending.exchange(false)) return;
   throw failed_call("waiting for the CUDA stream", emulator::fault, machine_state().launches_wait);
 }
@@ -115,10 +140,16 @@ void copy_to_host(void* host, const void* device, std::size_t bytes, Stream stre
   synchronize(stream);
 }
 void copy_from_pinned(void* device, const void* pinned, std::size_t bytes, Stream) {
-  if (bytes > 0) std::memcpy(device, pinned, bytes);
+  if (bytes == 0) return;
+  emulator::run_or_record([=] { std::memcpy(device, pinned, bytes); });
+}
+void copy_to_pinned(void* pinned, const void* device, std::size_t bytes, Stream) {
+  if (bytes == 0) return;
+  emulator::run_or_record([=] { std::memcpy(pinned, device, bytes); });
 }
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (bytes == 0) return;
+  emulator::run_or_record([=] { std::memcpy(to, from, bytes); });
 }
 
 Event create_event() { return new Time; }
@@ -127,11 +158,34 @@ void record_event(Event event, Stream) {
   *static_cast<Time*>(event) = std::chrono::steady_clock::now();
 }
 void wait_for_event(Stream, Event) { ++emulator::waits; }
-void synchronize_event(Event) {}
+void synchronize_event(Event) { refuse_while_capturing("waiting for a CUDA event"); }
 float elapsed_milliseconds(Event begin, Event end) {
   const std::chrono::duration<float, std::milli> elapsed =
       *static_cast<Time*>(end) - *static_cast<Time*>(begin);
   return elapsed.count();
+}
+
+void begin_capture(Stream) {
+  emulator::capturing = true;
+  emulator::recorded.clear();
+}
+
+Graph end_capture(Stream) {
+  emulator::capturing = false;
+  return new std::vector<std::function<void()>>(std::move(emulator::recorded));
+}
+
+void abandon_capture(Stream) noexcept {
+  emulator::capturing = false;
+  emulator::recorded.clear();
+}
+
+void launch_graph(Graph graph, Stream) {
+  for (const auto& work : *static_cast<const std::vector<std::function<void()>>*>(graph)) work();
+}
+
+void destroy_graph(Graph graph) noexcept {
+  delete static_cast<std::vector<std::function<void()>>*>(graph);
 }
 
 bool synchronises_launches() { return machine_state().launches_wait; }

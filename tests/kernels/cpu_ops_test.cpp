@@ -472,7 +472,7 @@ TEST_F(CpuOps, momentum_starts_with_the_gradient_whatever_the_buffer_held) {
   spec.momentum = 0.9;
   spec.dampening = 0.5;
   Floats gradient({2}, {1.0F, -2.0F}), parameter({2}, 1.0F), velocity({2}, nan_value);
-  Array<double> schedule({3}, {0.5, 1.0, 0.0});
+  Array<double> schedule({4}, {0.5, 1.0, 0.0, 0.9});
   OptimizerOperands x;
   x.gradients = gradient.view();
   x.schedule = schedule.view();

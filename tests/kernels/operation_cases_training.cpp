@@ -1,6 +1,7 @@
 // Cases of the loss, the gradient norm and the optimizers.
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "tests/kernels/operation_cases.h"
 
@@ -91,6 +92,7 @@ struct OptimizerForm {
   bool bf16_gradients = false;
   bool average = false;
   bool rounded = false;
+  std::optional<double> guard{};  // its value
   std::int64_t decayed = std::numeric_limits<std::int64_t>::max();
 
   std::string name() const {
@@ -99,6 +101,10 @@ struct OptimizerForm {
     if (bf16_gradients) text += " from bf16";
     if (average) text += " averaged";
     if (rounded) text += " rounded";
+    if (guard)
+      text += std::isfinite(*guard) ? " guarded"
+              : std::isnan(*guard)  ? " held by NaN"
+                                    : " held by infinity";
     if (decayed != OptimizerForm{}.decayed) text += " decayed up to " + std::to_string(decayed);
     return text;
   }
@@ -107,14 +113,15 @@ struct OptimizerForm {
 OperationCase optimizer_case(const std::string& name, OptimizerSpec spec, std::int64_t step,
                              std::int64_t size, const OptimizerForm& form) {
   const std::vector<std::string> states = spec.state_names();
+  const bool adam = spec.kind == OptimizerKind::adam || spec.kind == OptimizerKind::adamw;
   spec.decayed = form.decayed;
   OperationCase each{
       name + " step " + std::to_string(step) + " of " + std::to_string(size) + form.name(),
       {},
       [=](Backend& backend, const BoundOperands& o) {
-        OptimizerOperands x{
-            o["gradients"],        o.optional("factor"), o["schedule"], o["parameters"], {},
-            o.optional("average"), o.optional("rounded")};
+        OptimizerOperands x{o["gradients"],        o.optional("factor"), o["schedule"],
+                            o.optional("guard"),   o["parameters"],      {},
+                            o.optional("average"), o.optional("rounded")};
         for (const std::string& state : states) x.states.push_back(o[state]);
         backend.optimizer_step(spec, x);
       }};
@@ -131,8 +138,10 @@ OperationCase optimizer_case(const std::string& name, OptimizerSpec spec, std::i
   each.add({"schedule",
             Role::input,
             DType::f64,
-            {3},
-            listed({0.05, static_cast<double>(step), form.average ? 0.75 : 0.0})});
+            {4},
+            listed({0.05, static_cast<double>(step), form.average ? 0.75 : 0.0,
+                    adam ? 0.85 : spec.momentum})});
+  if (form.guard) each.add({"guard", Role::input, DType::f32, {1}, listed({*form.guard})});
   buffer("parameters", uniform());
   for (const std::string& state : states) {
     // A centered RMSprop's squares exceed the square of its averages, as they do after real steps.
@@ -239,11 +248,14 @@ std::vector<OperationCase> optimizer_step_cases() {
         for (const bool rounded : {false, true}) {
           const std::int64_t decayed = 13 + 2 * (bf16 ? 1 : 0) + (average ? 1 : 0);
           cases.push_back(
-              optimizer_case(name, spec, 4, 43, {true, bf16, average, rounded, decayed}));
+              optimizer_case(name, spec, 4, 43, {true, bf16, average, rounded, {}, decayed}));
         }
       }
     }
-    cases.push_back(optimizer_case(name, spec, 4, 2077, {false, true, true, true, 1030}));
+    cases.push_back(optimizer_case(name, spec, 4, 2077, {false, true, true, true, {}, 1030}));
+    for (const double guard : {0.5, std::nan(""), -HUGE_VAL}) {
+      cases.push_back(optimizer_case(name, spec, 2, 43, {.average = true, .guard = guard}));
+    }
   }
   const OptimizerSpec adamw = optimizers().back().second;
   for (const std::int64_t decayed : {0, 1, 42, 43, 1000}) {

@@ -10,18 +10,18 @@ namespace cardiograd {
 namespace {
 
 // One parameter's step: returns its new value; states: its value in each state.
-double sgd_step(const OptimizerSpec& spec, double lr, double step, double parameter,
-                double gradient, std::vector<double>& states) {
+double sgd_step(const OptimizerSpec& spec, double lr, double momentum, double step,
+                double parameter, double gradient, std::vector<double>& states) {
   if (spec.momentum > 0.0) {
     double& buffer = states[0];
-    buffer = step == 1.0 ? gradient : spec.momentum * buffer + (1.0 - spec.dampening) * gradient;
-    gradient = spec.nesterov ? gradient + spec.momentum * buffer : buffer;
+    buffer = step == 1.0 ? gradient : momentum * buffer + (1.0 - spec.dampening) * gradient;
+    gradient = spec.nesterov ? gradient + momentum * buffer : buffer;
   }
   return parameter - lr * gradient;
 }
 
-double rmsprop_step(const OptimizerSpec& spec, double lr, double parameter, double gradient,
-                    std::vector<double>& states) {
+double rmsprop_step(const OptimizerSpec& spec, double lr, double momentum, double parameter,
+                    double gradient, std::vector<double>& states) {
   double& square = states[0];
   square = spec.alpha * square + (1.0 - spec.alpha) * gradient * gradient;
   double variance = square;
@@ -33,19 +33,19 @@ double rmsprop_step(const OptimizerSpec& spec, double lr, double parameter, doub
   const double update = gradient / (std::sqrt(variance) + spec.eps);
   if (spec.momentum > 0.0) {
     double& buffer = states.back();
-    buffer = spec.momentum * buffer + update;
+    buffer = momentum * buffer + update;
     return parameter - lr * buffer;
   }
   return parameter - lr * update;
 }
 
-double adam_step(const OptimizerSpec& spec, double lr, double step, double parameter,
+double adam_step(const OptimizerSpec& spec, double lr, double beta1, double step, double parameter,
                  double gradient, std::vector<double>& states) {
   double& first = states[0];
   double& second = states[1];
-  first = spec.beta1 * first + (1.0 - spec.beta1) * gradient;
+  first = beta1 * first + (1.0 - beta1) * gradient;
   second = spec.beta2 * second + (1.0 - spec.beta2) * gradient * gradient;
-  const double unbiased_first = first / (1.0 - std::pow(spec.beta1, step));
+  const double unbiased_first = first / (1.0 - std::pow(beta1, step));
   const double unbiased_second = second / (1.0 - std::pow(spec.beta2, step));
   return parameter - lr * unbiased_first / (std::sqrt(unbiased_second) + spec.eps);
 }
@@ -76,7 +76,7 @@ void write(const View& view, std::int64_t i, double value) {
 // The new value of a parameter.
 double step_of(const OptimizerSpec& spec, const double* schedule, bool decayed, double parameter,
                double gradient, std::vector<double>& states) {
-  const double lr = schedule[0];
+  const double lr = schedule[0], momentum = schedule[3];
   const double weight_decay = decayed ? spec.weight_decay : 0.0;
   if (spec.kind == OptimizerKind::adamw) {
     parameter *= 1.0 - lr * weight_decay;
@@ -85,14 +85,14 @@ double step_of(const OptimizerSpec& spec, const double* schedule, bool decayed, 
   }
   switch (spec.kind) {
     case OptimizerKind::sgd:
-      return sgd_step(spec, lr, schedule[1], parameter, gradient, states);
+      return sgd_step(spec, lr, momentum, schedule[1], parameter, gradient, states);
     case OptimizerKind::rmsprop:
-      return rmsprop_step(spec, lr, parameter, gradient, states);
+      return rmsprop_step(spec, lr, momentum, parameter, gradient, states);
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
       break;
   }
-  return adam_step(spec, lr, schedule[1], parameter, gradient, states);
+  return adam_step(spec, lr, momentum, schedule[1], parameter, gradient, states);
 }
 
 }  // namespace
@@ -112,6 +112,7 @@ void ReferenceBackend::gradient_norm(ConstView gradients, double max_norm, View 
 void ReferenceBackend::optimizer_step(const OptimizerSpec& spec, const OptimizerOperands& x) {
   check_optimizer_step(spec, x);
   const double* schedule = x.schedule.as<double>();
+  if (x.guard.present() && !std::isfinite(read(x.guard, 0))) return;
   const double factor = x.factor.present() ? read(x.factor, 0) : 1.0;
   for (std::int64_t i = 0; i < x.parameters.numel(); ++i) {
     std::vector<double> states;

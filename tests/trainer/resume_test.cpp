@@ -184,8 +184,8 @@ TEST(Resume, AnotherConfigIsRefused) {
   RunConfig config = resumable(folder / "run");
   config.train.lr = 0.1;
   const std::string sentence =
-      ": set it back, or start a new run in another run.dir; only device, threads, data.path, "
-      "data.residency, train.epochs, train.on_nan, train.early_stopping, run.plots, "
+      ": set it back, or start a new run in another run.dir; only device, threads, replay, "
+      "data.path, data.residency, train.epochs, train.on_nan, train.early_stopping, run.plots, "
       "run.tensorboard, run.log_every, run.checkpoint_steps, run.checkpoint_minutes, run.keep, "
       "run.timeout_seconds may change";
   EXPECT_EQ(resume_error(config),

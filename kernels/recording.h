@@ -1,0 +1,53 @@
+// Work that is asked for again and again, recorded once and then replayed as a whole: a training
+// step, on a device where asking costs more than doing (a CUDA graph on a GPU).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "kernels/arena.h"
+#include "kernels/view.h"
+
+namespace cardiograd {
+
+// A number that a device will have computed; see Recorder::value_later.
+class LaterValue {
+ public:
+  LaterValue() = default;
+  LaterValue(const LaterValue&) = delete;
+  LaterValue& operator=(const LaterValue&) = delete;
+  virtual ~LaterValue() = default;
+  // Waits for it, and for nothing that was asked for since.
+  virtual double get() = 0;
+};
+
+// Records one piece of work of one backend. It must ask for the same operations on the same shapes
+// each time, read what differs from time to time out of tensors that outlive it, and not wait for
+// the device. Blocks that it asks for and does not give back stay its own until the recorder is
+// gone, and must be given back before.
+class Recorder {
+ public:
+  Recorder() = default;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+  virtual ~Recorder() = default;
+
+  // Does the work as always, and notes what memory it takes.
+  virtual void rehearse(const std::function<void()>& work) = 0;
+  // After rehearse: asks for the work, which is recorded, not done. Throws Error where it cannot be
+  // recorded: then nothing was done, and nothing is recorded.
+  virtual void record(const std::function<void()>& work) = 0;
+  // After record: asks for the recorded work. Random operations in it draw as in `epoch`, whatever
+  // epoch it was recorded in.
+  virtual void replay(std::uint32_t epoch) = 0;
+  // f32 [1], as it is after everything that was asked for until now.
+  virtual std::unique_ptr<LaterValue> value_later(const ConstView& value) = 0;
+
+  // Of the rehearsal.
+  virtual const MemoryTrace& memory() const = 0;
+  // Bytes of the arena that the recorded work lives in.
+  virtual std::size_t arena_bytes() const = 0;
+};
+
+}  // namespace cardiograd

@@ -1,0 +1,83 @@
+#include "nn/replayed_step.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace cardiograd {
+
+namespace {
+
+class KnownValue final : public LaterValue {
+ public:
+  explicit KnownValue(double value) : value_(value) {}
+  double get() override { return value_; }
+
+ private:
+  double value_;
+};
+
+bool alike(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  return a.dims() == b.dims() && a.dtype() == b.dtype();
+}
+
+}  // namespace
+
+ReplayedStep::ReplayedStep(std::shared_ptr<Backend> backend, Work work, bool replays,
+                           std::function<void(const std::string&)> say)
+    : backend_(std::move(backend)),
+      work_(std::move(work)),
+      say_(std::move(say)),
+      recorder_(replays ? backend_->make_recorder() : nullptr) {}
+
+Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch) {
+  if (!recorder_) return work_(inputs);
+  if (done_ == 0) {
+    for (const Tensor& input : inputs) {
+      inputs_.push_back(input.defined() ? Tensor::empty(backend_, input.dims(), input.dtype())
+                                        : Tensor());
+    }
+  }
+  if (!std::equal(inputs.begin(), inputs.end(), inputs_.begin(), inputs_.end(), alike)) {
+    return work_(inputs);
+  }
+  // In the first step libraries choose how they compute, which takes time and memory of its own.
+  if (done_++ == 0) return work_(inputs);
+  if (done_ == 2) {
+    Tensor result;
+    recorder_->rehearse([&] { result = work_(inputs); });
+    return result;
+  }
+  if (!recorded_ && !record(inputs)) return work_(inputs);
+  take(inputs);
+  recorder_->replay(epoch);
+  return result_;
+}
+
+bool ReplayedStep::record(const Inputs& inputs) {
+  take(inputs);
+  try {
+    recorder_->record([this] { result_ = work_(inputs_); });
+    return recorded_ = true;
+  } catch (const std::exception& error) {
+    say_(std::string("training steps are not recorded: ") + error.what());
+    result_ = {};
+    recorder_.reset();
+    return false;
+  }
+}
+
+void ReplayedStep::take(const Inputs& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].defined()) backend_->copy(inputs[i].view(), inputs_[i].view());
+  }
+}
+
+std::unique_ptr<LaterValue> ReplayedStep::value_later(const Tensor& result) const {
+  if (recorder_) return recorder_->value_later(result.view());
+  return std::make_unique<KnownValue>(result.item());
+}
+
+}  // namespace cardiograd

@@ -1,0 +1,56 @@
+// A step that is done again and again on inputs of the same shapes: recorded and replayed as a
+// whole where the device can (kernels/recording.h), done operation by operation elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/recording.h"
+#include "nn/tensor.h"
+
+namespace cardiograd {
+
+class ReplayedStep {
+ public:
+  using Inputs = std::vector<Tensor>;  // some may be undefined
+  // Does the step; returns one f32 value, the loss. It may run any number of times, and must ask
+  // for the same operations each time that the inputs have the same shapes.
+  using Work = std::function<Tensor(const Inputs&)>;
+
+  // replays: whether to, where the device can. `say` is told, in a sentence, why steps are not
+  // recorded after all.
+  ReplayedStep(std::shared_ptr<Backend> backend, Work work, bool replays,
+               std::function<void(const std::string&)> say);
+
+  // One step. Steps with the shapes of the first one are recorded at the third; those with others
+  // are done as they are. So nothing is done besides the steps: no warm-up leaves its trace.
+  // `epoch`: of the random draws. What is returned holds until the next step.
+  Tensor operator()(const Inputs& inputs, std::uint32_t epoch);
+  // A result of the last step, to be read when more has been asked for.
+  std::unique_ptr<LaterValue> value_later(const Tensor& result) const;
+
+  // Whether steps may be replayed.
+  bool replays() const { return recorder_ != nullptr; }
+  // Whether one has been.
+  bool replayed() const { return recorded_; }
+  // Null where nothing is recorded.
+  const Recorder* recorder() const { return recorder_.get(); }
+
+ private:
+  bool record(const Inputs& inputs);
+  void take(const Inputs& inputs);
+
+  std::shared_ptr<Backend> backend_;
+  Work work_;
+  std::function<void(const std::string&)> say_;
+  std::unique_ptr<Recorder> recorder_;
+  int done_ = 0;  // steps with the first one's shapes
+  bool recorded_ = false;
+  Inputs inputs_;  // of the recorded step: copies of the given ones, at addresses that stay
+  Tensor result_;  // lives in the recorder's memory
+};
+
+}  // namespace cardiograd
