@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/text.h"
+#include "nn/layer_scope.h"
 #include "nn/ops.h"
 
 namespace cardiograd {
@@ -66,6 +67,7 @@ void Optimizer::step(double max_norm) {
 }
 
 void Optimizer::begin_step() {
+  const PassScope pass(Pass::update);
   CG_CHECK(!averaged_, "a step cannot be done while the model has the averaged weights");
   if (steps_ == 0) {
     // The weights may have been loaded since the constructor.
@@ -91,6 +93,7 @@ void Optimizer::write_schedule() {
 }
 
 void Optimizer::update(double max_norm) {
+  const PassScope pass(Pass::update);
   parameters_.finish_gradients();
   Backend& backend = *parameters_.values().backend();
   OptimizerOperands x;

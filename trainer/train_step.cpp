@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "nn/layer_scope.h"
 #include "nn/ops.h"
 #include "nn/random.h"
 
@@ -58,6 +59,11 @@ std::optional<SharedBatchScope> TrainStep::share(const Batch& batch,
                                  batch.whole});
 }
 
+Tensor TrainStep::loss_of(const Batch& batch) const {
+  const PassScope pass(Pass::forward);
+  return loss_(session_.model->forward({batch.signal, batch.notes}), batch.targets);
+}
+
 double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
@@ -75,8 +81,7 @@ double TrainStep::operator()(std::span<const Batch> batches, std::int64_t epoch)
     const std::optional<SharedBatchScope> shared = share(batch, "the batch's moments" + step);
     const RandomScope random(static_cast<std::uint64_t>(train_.seed),
                              static_cast<std::uint32_t>(epoch), batch.records);
-    const Tensor logits = session_.model->forward({batch.signal, batch.notes});
-    Tensor loss = loss_(logits, batch.targets);
+    Tensor loss = loss_of(batch);
     if (batch.size != examples) {
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }

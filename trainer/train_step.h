@@ -39,6 +39,7 @@ class TrainStep {
 
  private:
   bool takes_part(const Batch& batch) const;
+  Tensor loss_of(const Batch& batch) const;
   std::optional<SharedBatchScope> share(const Batch& batch, const std::string& what) const;
   void keep_buffers();
   void restore_buffers();
