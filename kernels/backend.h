@@ -34,6 +34,8 @@
 
 namespace cardiograd {
 
+class OperationClock;
+
 // ---- Operation descriptions ---------------------------------------------------------------------
 
 // 1-D cross-correlation, as PyTorch's nn.Conv1d; zero padding on both sides.
@@ -245,6 +247,9 @@ class Backend {
   // y[i] = x[rows[i]] along the first axis, where x lies in the host's memory, which may change
   // when the call returns; the copy may still be ahead in the queue. rows are not checked.
   virtual void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y);
+
+  // -- For profiles: times operations of this queue (kernels/operation_clock.h).
+  virtual std::unique_ptr<OperationClock> operation_clock();
 
   // -- Elementwise and data movement. Any dtype unless said otherwise.
   virtual void fill(View y, double value) = 0;

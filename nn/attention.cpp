@@ -40,6 +40,7 @@ Tensor MultiheadAttention::project(const Tensor& x, int which) const {
 
 Tensor MultiheadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const Masks& masks) const {
+  const LayerScope scope(*this);
   const AttentionOptions options{heads, masks.causal, training() ? dropout : 0.0, masks.padding,
                                  masks.mask};
   return out_proj_(attention(project(query, 0), project(key, 1), project(value, 2), options));

@@ -80,6 +80,7 @@ BatchNorm1d::BatchNorm1d(const BuildContext& context, std::int64_t channels, dou
 }
 
 Tensor BatchNorm1d::apply(const Tensor& x, bool relu, const Tensor& residual) const {
+  const LayerScope scope(*this);
   if (training()) {
     x.backend()->accumulate(one_.view(), num_batches_tracked_.view());
   }
@@ -111,6 +112,7 @@ Dropout::Dropout(double p_, bool channel_) : p(p_), channel(channel_) {
 }
 
 Tensor Dropout::operator()(const Tensor& x) const {
+  const LayerScope scope(*this);
   return training() && p > 0.0 ? dropout(x, p, channel) : x;
 }
 

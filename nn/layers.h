@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "nn/layer_scope.h"
 #include "nn/module.h"
 #include "nn/ops.h"
 
@@ -17,7 +18,10 @@ class Linear : public Module {
   } after_flatten{};
   Linear(const BuildContext& context, AfterFlatten, std::int64_t length, std::int64_t channels,
          std::int64_t outputs, bool bias = true);
-  Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
+  Tensor operator()(const Tensor& x) const {
+    const LayerScope scope(*this);
+    return linear(x, weight, bias);
+  }
 
   Tensor weight;  // [outputs, inputs]
   Tensor bias;    // [outputs], undefined without
@@ -31,9 +35,13 @@ class Conv1d : public Module {
  public:
   Conv1d(const BuildContext& context, std::int64_t inputs, std::int64_t outputs,
          std::int64_t kernel, const Conv1dSpec& spec = {}, bool bias = true);
-  Tensor operator()(const Tensor& x) const { return conv1d(x, weight, bias, spec); }
+  Tensor operator()(const Tensor& x) const {
+    const LayerScope scope(*this);
+    return conv1d(x, weight, bias, spec);
+  }
   // max_pool(relu(conv(x))), fused.
   Tensor relu_maxpool(const Tensor& x, std::int64_t pool) const {
+    const LayerScope scope(*this);
     return conv1d_relu_maxpool(x, weight, bias, spec, pool);
   }
 
@@ -70,7 +78,10 @@ class BatchNorm1d : public Module {
 class LayerNorm : public Module {
  public:
   LayerNorm(const BuildContext& context, std::int64_t channels, double eps = 1e-5);
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+  Tensor operator()(const Tensor& x) const {
+    const LayerScope scope(*this);
+    return layer_norm(x, weight, bias, eps);
+  }
 
   double eps;
   Tensor weight, bias;
@@ -81,7 +92,10 @@ class Embedding : public Module {
  public:
   Embedding(const BuildContext& context, std::int64_t rows, std::int64_t width);
   // i32 [...] -> [..., width].
-  Tensor operator()(const Tensor& indices) const { return embedding(indices, weight); }
+  Tensor operator()(const Tensor& indices) const {
+    const LayerScope scope(*this);
+    return embedding(indices, weight);
+  }
 
   Tensor weight;  // [rows, width]
 };
@@ -90,7 +104,10 @@ class Embedding : public Module {
 class Upsample : public Module {
  public:
   explicit Upsample(std::int64_t factor);
-  Tensor operator()(const Tensor& x) const { return upsample_nearest(x, factor); }
+  Tensor operator()(const Tensor& x) const {
+    const LayerScope scope(*this);
+    return upsample_nearest(x, factor);
+  }
 
   std::int64_t factor;
 };

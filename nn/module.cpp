@@ -1,6 +1,21 @@
 #include "nn/module.h"
 
+#include <mutex>
+#include <unordered_set>
+
 namespace cardiograd {
+
+namespace {
+
+// One copy of each text, for good: a recorded operation may outlive the layer that it names.
+const char* kept(const std::string& text) {
+  static std::mutex mutex;
+  static std::unordered_set<std::string> texts;
+  const std::lock_guard lock(mutex);
+  return texts.insert(text).first->c_str();
+}
+
+}  // namespace
 
 Tensor BuildContext::tensor(const Dims& dims, const std::vector<float>& values) const {
   return Tensor::from_host<float>(backend, dims, dtype, values);
@@ -60,7 +75,14 @@ Tensor Module::register_buffer(std::string name, Tensor value) {
 }
 
 void Module::register_module(std::string name, Module& child) {
+  const std::string above = path_;
+  child.set_path(above.empty() ? name : above + "." + name);
   children_.emplace_back(std::move(name), &child);
+}
+
+void Module::set_path(const std::string& path) {
+  path_ = kept(path);
+  for (const auto& [name, child] : children_) child->set_path(path + "." + name);
 }
 
 }  // namespace cardiograd

@@ -60,6 +60,10 @@ class Module {
   void eval() { train(false); }
   bool training() const { return training_; }
 
+  // What the module is called in the model, as state_dict has it: "conv1", "encoder.layers.0"; ""
+  // for the model itself. The text lives as long as the program.
+  const char* path() const { return path_; }
+
  protected:
   // The returned tensor shares memory with the registered one.
   Tensor register_parameter(std::string name, Tensor value, TorchLayout layout = {});
@@ -70,10 +74,12 @@ class Module {
   using Entries = std::vector<NamedTensor>;
   static void collect(const Module& module, const Entries Module::*member,
                       const std::string& prefix, Entries& result);
+  void set_path(const std::string& path);
 
   Entries parameters_;
   Entries buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
+  const char* path_ = "";
   bool training_ = true;
 };
 

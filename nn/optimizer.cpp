@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/text.h"
+#include "nn/layer_scope.h"
 #include "nn/ops.h"
 
 namespace cardiograd {
@@ -66,6 +67,7 @@ void Optimizer::step(double max_norm) {
 }
 
 void Optimizer::begin_step() {
+  const PassScope pass(Pass::update);
   CG_CHECK(!averaged_, "a step cannot be done while the model has the averaged weights");
   if (steps_ == 0) {
     // The weights may have been loaded since the constructor.
@@ -80,8 +82,7 @@ void Optimizer::begin_step() {
 // By fill, which needs no wait for the device; and what has not changed is there.
 void Optimizer::write_schedule() {
   const auto step = static_cast<double>(steps_);
-  const bool adam =
-      options_.kind == OptimizerKind::adam || options_.kind == OptimizerKind::adamw;
+  const bool adam = options_.kind == OptimizerKind::adam || options_.kind == OptimizerKind::adamw;
   const std::array<double, 4> now{options_.lr, step,
                                   std::min(options_.ema_decay, (1.0 + step) / (10.0 + step)),
                                   adam ? options_.beta1 : options_.momentum};
@@ -94,6 +95,7 @@ void Optimizer::write_schedule() {
 }
 
 void Optimizer::update(double max_norm, const Tensor& guard) {
+  const PassScope pass(Pass::update);
   parameters_.finish_gradients();
   Backend& backend = *parameters_.values().backend();
   OptimizerOperands x;

@@ -41,6 +41,7 @@ Lstm::Direction Lstm::make_direction(const BuildContext& context, std::int64_t i
 }
 
 Tensor Lstm::operator()(const Tensor& x) const {
+  const LayerScope scope(*this);
   Tensor y = x;
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const bool last = layer + 1 == layers_.size();

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "nn/layer_scope.h"
+
 namespace cardiograd {
 
 namespace {
@@ -15,7 +17,9 @@ std::atomic<std::uint64_t> next_sequence{0};
 
 }  // namespace
 
-Node::Node() : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+Node::Node()
+    : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
+      layer(LayerScope::current()) {}
 
 Node::~Node() {
   // A chain of a hundred thousand operations must not become a hundred thousand stack frames: take
@@ -194,6 +198,7 @@ class LeafUses {
 void run_backward(const Tensor& root, const Tensor& seed, const LeafDone& done) {
   CG_CHECK(root.requires_grad(),
            "backward() needs a tensor that depends on one which requires a gradient");
+  const PassScope pass(Pass::backward);
   Tensor first = seed;
   if (!first.defined()) {
     CG_CHECK(root.numel() == 1,
@@ -221,6 +226,7 @@ void run_backward(const Tensor& root, const Tensor& seed, const LeafDone& done) 
     CG_CHECK(!node->released,
              "backward() came twice through " + std::string(node->name()) +
                  ": the graph is released on the first pass; run the forward pass again");
+    const LayerScope layer(node->layer);
     Gradients gradients(walk, node->inputs);
     node->backward(pending.value, gradients);
     gradients.flush();

@@ -57,6 +57,7 @@ struct Node {
   virtual void release_saved() = 0;
 
   std::uint64_t sequence;  // grows with every operation: descending order is a topological order
+  const char* layer;       // LayerScope::current() of the forward pass
   std::vector<Tensor> inputs;
   bool released = false;
 };

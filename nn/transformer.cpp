@@ -22,6 +22,7 @@ TransformerEncoderLayer::TransformerEncoderLayer(const BuildContext& context,
 
 Tensor TransformerEncoderLayer::operator()(const Tensor& x,
                                            const MultiheadAttention::Masks& masks) const {
+  const LayerScope scope(*this);
   const Tensor attended = norm1_(add(x, dropout_(self_attn_(x, x, x, masks))));
   const Tensor fed = linear2_(dropout_(relu(linear1_(attended))));
   return norm2_(add(attended, dropout_(fed)));
@@ -50,6 +51,7 @@ TransformerDecoderLayer::TransformerDecoderLayer(const BuildContext& context,
 Tensor TransformerDecoderLayer::operator()(const Tensor& x, const Tensor& memory,
                                            const MultiheadAttention::Masks& own,
                                            const MultiheadAttention::Masks& of_memory) const {
+  const LayerScope scope(*this);
   const Tensor attended = norm1_(add(x, dropout_(self_attn_(x, x, x, own))));
   const Tensor informed =
       norm2_(add(attended, dropout_(multihead_attn_(attended, memory, memory, of_memory))));
@@ -66,6 +68,7 @@ TransformerEncoder::TransformerEncoder(const BuildContext& context, std::int64_t
 }
 
 Tensor TransformerEncoder::operator()(const Tensor& x) const {
+  const LayerScope scope(*this);
   Tensor y = x;
   for (const auto& layer : layers_) y = (*layer)(y);
   return y;
@@ -80,6 +83,7 @@ TransformerDecoder::TransformerDecoder(const BuildContext& context, std::int64_t
 }
 
 Tensor TransformerDecoder::operator()(const Tensor& x, const Tensor& memory) const {
+  const LayerScope scope(*this);
   Tensor y = x;
   for (const auto& layer : layers_) y = (*layer)(y, memory);
   return y;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,13 +15,16 @@
 #include "models/registry.h"
 #include "nn/flat_parameters.h"
 #include "nn/flop_meter.h"
+#include "nn/layer_scope.h"
 #include "nn/ops.h"
 #include "nn/optimizer.h"
+#include "nn/profile.h"
 #include "nn/random.h"
 #include "nn/replayed_step.h"
 #include "tools/bench_augment.h"
 #include "tools/bench_kernels.h"
 #include "tools/verbs.h"
+#include "trainer/profile_report.h"
 
 namespace cardiograd {
 namespace {
@@ -36,6 +40,7 @@ struct BenchOptions {
   BenchJson json;
   bool augment = false;
   bool eager = false;
+  bool profile = false;
 };
 
 // A model, its optimizer (RMSprop, the seed's) and one batch of random records, which is on the
@@ -79,11 +84,16 @@ class BenchStep {
   Tensor train(const ReplayedStep::Inputs& inputs) {
     const RandomScope random(0, 1);
     parameters_->zero_grad();
-    const Tensor logits = cast(model_->forward({inputs[0], inputs[1]}), DType::f32);
-    const Tensor loss = bce_with_logits(logits, inputs[2]);
+    const Tensor loss = loss_of(inputs);
     loss.backward();
     optimizer_->update();
     return loss.detach();
+  }
+
+  Tensor loss_of(const ReplayedStep::Inputs& inputs) const {
+    const PassScope pass(Pass::forward);
+    const Tensor logits = cast(model_->forward({inputs[0], inputs[1]}), DType::f32);
+    return bce_with_logits(logits, inputs[2]);
   }
 
   std::unique_ptr<Classifier> model_;
@@ -98,6 +108,40 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t middle = values.size() / 2;
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2.0;
+}
+
+// Records a second, of each round.
+std::vector<double> time_rounds(BenchStep& step, Backend& backend, const BenchOptions& options) {
+  std::vector<double> rates;
+  for (int round = 0; round < options.rounds; ++round) {
+    backend.synchronize();
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < options.steps; ++i) step.run();
+    backend.synchronize();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    rates.push_back(static_cast<double>(options.batch * options.steps) / seconds);
+  }
+  return rates;
+}
+
+// As many steps as are benchmarked, one operation at a time.
+ProfileReport profile_steps(const std::shared_ptr<Backend>& device, const BenchOptions& options) {
+  const auto [profile, backend] = profiled(device);
+  BenchStep step(backend, options);
+  for (std::int64_t i = 0; i < Profile::first_steps + options.rounds * options.steps; ++i) {
+    profile->begin_step();
+    step.run();
+    profile->end_step();
+  }
+  return profile->report();
+}
+
+void print_profile(const ProfileReport& report, double step_microseconds, bool replayed) {
+  std::printf("\n%sWithout timing its operations%s, a step takes %.3f ms: %+.1f %% with it.\n",
+              profile_table(report).c_str(), replayed ? " and replayed" : "",
+              step_microseconds / 1e3,
+              100.0 * (report.step_microseconds / step_microseconds - 1.0));
 }
 
 void bench(const BenchOptions& options) {
@@ -122,30 +166,26 @@ void bench(const BenchOptions& options) {
   for (int i = 0; i < 3; ++i) step.run();
   // Of a GPU, --kernels measures the peaks.
   const double peak = backend->name() == "cpu" ? measure_cpu_peak(threads) : 0.0;
-  std::vector<double> rates;
-  for (int round = 0; round < options.rounds; ++round) {
-    backend->synchronize();
-    const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < options.steps; ++i) step.run();
-    backend->synchronize();
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    rates.push_back(static_cast<double>(options.batch * options.steps) / seconds);
-  }
+  const std::vector<double> rates = time_rounds(step, *backend, options);
   const double rate = median(rates);
   const double achieved = flops * rate / static_cast<double>(options.batch);
-  const nlohmann::ordered_json report{{"model", options.model.name},
-                                      {"device", backend->name()},
-                                      {"precision", options.precision},
-                                      {"replayed", step.replayed()},
-                                      {"batch_size", options.batch},
-                                      {"threads", threads},
-                                      {"samples_per_second", rate},
-                                      {"rounds", rates},
-                                      {"flops_per_sample", flops / options.batch},
-                                      {"gflops", achieved / 1e9},
-                                      {"peak_gflops", peak / 1e9},
-                                      {"share_of_peak", peak > 0.0 ? achieved / peak : 0.0}};
+  nlohmann::ordered_json report{{"model", options.model.name},
+                                {"device", backend->name()},
+                                {"precision", options.precision},
+                                {"replayed", step.replayed()},
+                                {"batch_size", options.batch},
+                                {"threads", threads},
+                                {"samples_per_second", rate},
+                                {"rounds", rates},
+                                {"flops_per_sample", flops / options.batch},
+                                {"gflops", achieved / 1e9},
+                                {"peak_gflops", peak / 1e9},
+                                {"share_of_peak", peak > 0.0 ? achieved / peak : 0.0}};
+  std::optional<ProfileReport> profile;
+  if (options.profile) {
+    profile = profile_steps(backend, options);
+    report["profile"] = profile_json(*profile);
+  }
   options.json.give(report);
   if (options.json.alone()) return;
   std::printf(
@@ -161,6 +201,8 @@ void bench(const BenchOptions& options) {
                 peak / 1e9);
   }
   std::printf("\n");
+  if (profile)
+    print_profile(*profile, 1e6 * static_cast<double>(options.batch) / rate, step.replayed());
 }
 
 }  // namespace
@@ -198,14 +240,18 @@ void add_bench(CLI::App& app) {
           ->capture_default_str();
   verb->add_flag("--eager", options->eager,
                  "Ask a GPU for each operation of each step, instead of replaying a recorded step");
-  verb->add_flag("--augment", options->augment,
-                 "Time the making of augmented batches instead of a model");
+  CLI::Option* augment = verb->add_flag("--augment", options->augment,
+                                        "Time the making of augmented batches instead of a model");
+  verb->add_flag("--profile", options->profile,
+                 "Then as many steps again, with the time of each operation: by layer and pass, "
+                 "on the device's clock; with --json under \"profile\"")
+      ->excludes(augment);
   const std::string kernels_help =
       "Time each operation's CUDA kernels instead of a model, in f32 and bf16, against the copies "
       "and matrix products that the GPU was found to do";
   CLI::Option* times_kernels = verb->add_flag("--kernels", kernels_help);
   for (const char* other : {"--model", "--batch", "--length", "--dropout", "--threads", "--steps",
-                            "--augment", "--precision"}) {
+                            "--augment", "--precision", "--profile"}) {
     times_kernels->excludes(other);
   }
   verb->add_option("--filter", kernels->filter,

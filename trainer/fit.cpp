@@ -49,11 +49,22 @@ std::string format(const char* pattern, double a, double b = 0.0) {
   return text;
 }
 
+// What the caller asks of a run besides its config.
+struct RunOptions {
+  bool quiet = false;
+  Start start = Start::anew;
+  bool resumes = false;
+  bool profile = false;
+};
+
 // The session with the weights that training starts from.
-Session open_initialised(const RunConfig& config, const Ranks& ranks, bool resumes) {
-  Session session = open_session(config, ranks.backend());
+Session open_initialised(const RunConfig& config, const Ranks& ranks, const RunOptions& options) {
+  const ProfiledBackend opened =
+      options.profile ? profiled(ranks.backend()) : ProfiledBackend{nullptr, ranks.backend()};
+  Session session = open_session(config, opened.backend);
+  session.profile = opened.profile;
   ranks.check_same(data_fingerprint(*session.dataset), "data set");
-  if (!config.train.init.empty() && !resumes) {
+  if (!config.train.init.empty() && !options.resumes) {
     load_weights(session, config.train.init, config.train.init_except);
   }
   return session;
@@ -62,23 +73,23 @@ Session open_initialised(const RunConfig& config, const Ranks& ranks, bool resum
 // One run, from its first batch, or from where it stopped, to the last checkpoint.
 class Run {
  public:
-  Run(const RunConfig& config, const Ranks& ranks, bool quiet, Start start, bool resumes)
+  Run(const RunConfig& config, const Ranks& ranks, const RunOptions& options)
       : config_(config),
         ranks_(ranks),
-        resumes_(resumes),
+        resumes_(options.resumes),
         exchange_(ranks),
-        session_(open_initialised(config, ranks, resumes)),
+        session_(open_initialised(config, ranks, options)),
         training_(open_training_set(session_, config)),
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
-        folder_(config.run.dir, start, ranks.is_first()),
+        folder_(config.run.dir, options.start, ranks.is_first()),
         checkpoints_(folder_.path(), config.run, to_toml(config), ranks.is_first()),
-        progress_(quiet || !ranks.is_first()),
+        progress_(options.quiet || !ranks.is_first()),
         step_(session_, config, ranks, exchange_,
               [this](const std::string& remark) { progress_.finish(remark); }),
         schedule_(config, steps_in_epoch(), config.train.epochs),
         log_(config_, folder_) {
-    resumes_ ? restore() : begin(start);
+    resumes_ ? restore() : begin(options.start);
     session_.source->set_standardisation(state_.standardisation);
     step_.set_loss(make_loss(session_, config, state_.pos_weight));
     if (ranks.is_first()) write_file(folder_.path() / "config.toml", to_toml(config));
@@ -101,7 +112,9 @@ class Run {
       progress_.finish("no better epoch since epoch " + std::to_string(state_.best.epoch) +
                        ": training ends early");
     }
-    return test();
+    FitResult result = test();
+    if (session_.profiling()) result.profile = session_.profile->report();
+    return result;
   }
 
  private:
@@ -237,7 +250,7 @@ class Run {
       heed_signals();
       const Schedule::Point rate = next_rate();
       step_.set_rate(rate);
-      step_.begin(batches, epoch());
+      begin_step(batches);
       const auto examples = static_cast<std::size_t>(count_of(batches));
       begun_steps_.push_back({left.first(examples), rate.lr});
       left = left.subspan(examples);
@@ -265,6 +278,14 @@ class Run {
       last_was_refused_ = !std::isfinite(loss);
       last_was_refused_ ? refuse_step(step.examples, loss) : take_step(examples, loss, step.lr);
     }
+  }
+
+  void begin_step(std::span<const Batch> batches) {
+    if (!session_.profiling()) return step_.begin(batches, epoch());
+    session_.profile->begin_step();
+    step_.begin(batches,
+                epoch());  // what is profiled is not replayed: it is done when this returns
+    session_.profile->end_step();
   }
 
   Schedule::Point next_rate() const {
@@ -487,7 +508,8 @@ std::string what_to_resume(const RunConfig& config) {
 
 }  // namespace
 
-FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& launch) {
+FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& launch,
+              bool profile) {
   const Ranks ranks(launch, config);
   RunConfig resolved = config;
   // trainer eval may run from another folder.
@@ -502,7 +524,7 @@ FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& la
     if (found == finished_run) return {{}, 0, true};
     resumes = found == begun_run;
   }
-  return Run(resolved, ranks, quiet, start, resumes).train();
+  return Run(resolved, ranks, {quiet, start, resumes, profile}).train();
 }
 
 }  // namespace cardiograd

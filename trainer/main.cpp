@@ -17,6 +17,7 @@
 #include "trainer/gan.h"
 #include "trainer/launch.h"
 #include "trainer/metrics_report.h"
+#include "trainer/profile_report.h"
 #include "trainer/resume.h"
 #include "trainer/seeds_command.h"
 
@@ -32,6 +33,7 @@ struct FitArguments {
   bool quiet = false;
   bool json = false;
   bool resume = false;
+  bool profile = false;
   std::string seeds;
 };
 
@@ -60,6 +62,27 @@ void report_finished(const RunConfig& config, bool json) {
             << " epochs are trained and tested. A larger train.epochs goes on with it.\n";
 }
 
+void report_fit(const RunConfig& config, const FitResult& result, bool json) {
+  if (result.was_finished) {
+    report_finished(config, json);
+    return;
+  }
+  if (json) {
+    nlohmann::ordered_json report = to_json(result.test);
+    report["epoch"] = result.best_epoch;
+    if (result.profile) report["profile"] = profile_json(*result.profile);
+    std::cout << report.dump() << '\n';
+    return;
+  }
+  std::cout << "Test folds, best epoch " << result.best_epoch << ":\n"
+            << to_table(result.test) << "Run folder: " << config.run.dir << '\n';
+  if (!result.profile) return;
+  std::cout << '\n'
+            << profile_table(*result.profile)
+            << "Timing each operation made the steps longer. Batches, which are made beside the "
+               "steps, are not in them.\n";
+}
+
 void add_fit(CLI::App& app, FitArguments& arguments) {
   CLI::App* verb = app.add_subcommand("fit", "Train a model as a config file says");
   verb->add_option("config", arguments.config, "TOML file; ready ones lie in trainer/configs")
@@ -70,7 +93,14 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
                  "Go on with the run in run.dir from its last checkpoint, with the same bits as if "
                  "it had never stopped; without a checkpoint, begin anew");
   verb->add_flag("--json", arguments.json, "Print the test figures as one JSON object");
-  verb->add_option("--seeds", arguments.seeds, describe_seeds())->check(check_seeds);
+  CLI::Option* seeds =
+      verb->add_option("--seeds", arguments.seeds, describe_seeds())->check(check_seeds);
+  verb->add_flag(
+          "--profile", arguments.profile,
+          "Time each operation of the training steps but the first three, and say at the end "
+          "where the time went: by layer, operation and pass, on standard output, with "
+          "--json under \"profile\". Steps take longer; the results are the same")
+      ->excludes(seeds);
   verb->add_flag_callback(
       "--help-config",
       [] {
@@ -97,23 +127,12 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
                          name_of(launch.launcher));
       }
       if (arguments.resume) throw InputError("model \"dcgan\" cannot be resumed: run it anew");
+      if (arguments.profile) throw InputError("model \"dcgan\" trains without --profile");
       report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
       return;
     }
-    const FitResult result = fit(config, arguments.quiet, start, launch);
-    if (!launch.is_first()) return;
-    if (result.was_finished) {
-      report_finished(config, arguments.json);
-      return;
-    }
-    if (arguments.json) {
-      nlohmann::ordered_json report = to_json(result.test);
-      report["epoch"] = result.best_epoch;
-      std::cout << report.dump() << '\n';
-      return;
-    }
-    std::cout << "Test folds, best epoch " << result.best_epoch << ":\n"
-              << to_table(result.test) << "Run folder: " << config.run.dir << '\n';
+    const FitResult result = fit(config, arguments.quiet, start, launch, arguments.profile);
+    if (launch.is_first()) report_fit(config, result, arguments.json);
   });
 }
 

@@ -12,6 +12,7 @@
 #include "data/batches.h"
 #include "models/classifier.h"
 #include "nn/optimizer.h"
+#include "nn/profile.h"
 #include "trainer/config.h"
 #include "trainer/metrics.h"
 #include "trainer/progress.h"
@@ -27,6 +28,11 @@ struct Session {
   std::unique_ptr<ExampleSource> source;
   ModelOptions options;
   std::unique_ptr<Classifier> model;
+  // Of the training steps, each of whose operations `backend` then times; null: not wanted.
+  std::shared_ptr<Profile> profile;
+
+  // Operations must be asked for one by one.
+  bool profiling() const { return profile != nullptr; }
 };
 
 // Opens device (unless it is open) and data set: everything but the model. Throws InputError where

@@ -8,7 +8,7 @@ namespace cardiograd {
 
 using Row = std::vector<std::string>;
 
-std::string aligned_table(const std::vector<Row>& rows) {
+std::string aligned_table(const std::vector<Row>& rows, std::size_t left) {
   std::vector<std::size_t> widths(rows.front().size(), 0);
   for (const Row& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
@@ -19,7 +19,8 @@ std::string aligned_table(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
       const std::string padding(widths[i] - code_points(row[i]), ' ');
-      text += i == 0 ? row[i] + padding : "  " + padding + row[i];
+      if (i > 0) text += "  ";
+      text += i < left ? row[i] + padding : padding + row[i];
     }
     text += '\n';
   }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "nn/layer_scope.h"
 #include "nn/ops.h"
 #include "nn/random.h"
 
@@ -62,6 +63,12 @@ std::optional<SharedBatchScope> TrainStep::share(const Batch& batch,
                                  batch.whole});
 }
 
+Tensor TrainStep::loss_of(const Batch& batch) const {
+  const PassScope pass(Pass::forward);
+  const Tensor logits = session_.model->forward({session_.source->signal_of(batch), batch.notes});
+  return loss_(logits, batch.targets);
+}
+
 Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
@@ -79,8 +86,7 @@ Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epo
     const std::optional<SharedBatchScope> shared = share(batch, "the batch's moments" + step);
     const RandomScope random(static_cast<std::uint64_t>(train_.seed),
                              static_cast<std::uint32_t>(epoch), batch.records);
-    const Tensor logits = session_.model->forward({session_.source->signal_of(batch), batch.notes});
-    Tensor loss = loss_(logits, batch.targets);
+    Tensor loss = loss_of(batch);
     if (batch.size != examples) {
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }

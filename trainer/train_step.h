@@ -56,6 +56,7 @@ class TrainStep {
   Tensor replayable(const ReplayedStep::Inputs& inputs);
   double finish_among_ranks(const Tensor& loss);
   bool takes_part(const Batch& batch) const;
+  Tensor loss_of(const Batch& batch) const;
   std::optional<SharedBatchScope> share(const Batch& batch, const std::string& what) const;
   void keep_buffers();
   void restore_buffers();

@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include "kernels/cuda/cuda_backend_impl.h"
+#include "kernels/cuda/event_clock.h"
 #include "kernels/cuda/recorder.h"
 #include "kernels/device_timer.h"
 
@@ -110,6 +111,10 @@ void CudaBackend::upload_rows(ConstView x, std::span<const std::int32_t> rows, V
   const std::lock_guard lock(upload_mutex_);
   if (!upload_) upload_ = std::make_unique<cuda::StagedUpload>();
   upload_->copy_rows(x, rows, y, device_.stream);
+}
+
+std::unique_ptr<OperationClock> CudaBackend::operation_clock() {
+  return std::make_unique<cuda::EventClock>(device_.stream, shared_from_this());
 }
 
 void CudaBackend::copy_from_host(void* device, const void* host, std::size_t bytes) {

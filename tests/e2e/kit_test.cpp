@@ -79,6 +79,45 @@ TEST(FindLr, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
             "hand\n");
 }
 
+TEST(ProfileOption, SaysWhereTheTimeWentAndLeavesTheRunAsItIs) {
+  const TempFolder folder;
+  const ProgramResult plain = trainer(folder, "fit", {"run.dir=plain", "--quiet"});
+  ASSERT_EQ(plain.exit_code, 0) << plain.err;
+  const ProgramResult timed = trainer(folder, "fit", {"run.dir=timed", "--quiet", "--profile"});
+  ASSERT_EQ(timed.exit_code, 0) << timed.err;
+  EXPECT_EQ(timed.err, "");
+  EXPECT_EQ(read_file(folder / "timed/last/model.safetensors"),
+            read_file(folder / "plain/last/model.safetensors"));
+  for (const char* words :
+       {"Run folder: timed\n\nWhere the time of a training step goes, the mean of ",
+        "\nconv1  conv1d_relu_maxpool_backward ", " backward ", "between operations",
+        "\nTiming each operation made the steps longer. Batches, which are made beside the steps, "
+        "are not in them.\n"}) {
+    EXPECT_NE(timed.out.find(words), std::string::npos) << words << " in\n" << timed.out;
+  }
+  EXPECT_EQ(timed.out.find("gather_records"), std::string::npos) << timed.out;
+
+  const ProgramResult object =
+      trainer(folder, "fit", {"run.dir=json", "--quiet", "--profile", "--json"});
+  const json report = json::parse(object.out);
+  EXPECT_TRUE(report.contains("macro_auroc"));
+  EXPECT_GT(report.at("profile").at("steps"), 0);
+  EXPECT_GT(report.at("profile").at("operations").size(), 10U);
+  EXPECT_GE(report.at("profile").at("between_microseconds"), 0.0);
+}
+
+TEST(ProfileOption, IsForOneRunOfAClassifier) {
+  const TempFolder folder;
+  const ProgramResult seeds = trainer(folder, "fit", {"run.dir=runs", "--seeds", "0", "--profile"});
+  EXPECT_EQ(seeds.exit_code, exit_wrong_usage);
+  EXPECT_EQ(seeds.err,
+            "trainer fit: --seeds excludes --profile\nRun trainer fit --help for more.\n");
+  const ProgramResult gan =
+      trainer(folder, "fit", {"run.dir=runs", "model.name=dcgan", "--profile"});
+  EXPECT_EQ(gan.err, "trainer: model \"dcgan\" trains without --profile\n");
+  EXPECT_FALSE(fs::exists(folder / "runs"));
+}
+
 TEST(SeedsOption, GivesTheFiguresOfSingleRunsAndSkipsWhatIsDone) {
   const TempFolder folder;
   const ProgramResult both =

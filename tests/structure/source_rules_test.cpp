@@ -63,7 +63,8 @@ bool names_device(const std::string& line) {
   const std::string directive = directive_of(line);
   const bool conditional = directive.rfind("if", 0) == 0 || directive.rfind("elif", 0) == 0;
   return (conditional && contains_any(directive, {"CUDA", "CUDNN", "NCCL", "GPU"})) ||
-         contains_any(included_by(directive), {"cuda_runtime", "cudnn", "cublas", "nccl"}) ||
+         contains_any(included_by(directive),
+                      {"cuda_runtime", "cudnn", "cublas", "nccl", "nvtx"}) ||
          contains_any(line, {"__CUDACC__", "__CUDA_ARCH__"});
 }
 

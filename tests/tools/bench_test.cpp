@@ -1,6 +1,7 @@
 // `cardiograd bench`: what it says to arguments, and where its figures go.
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/support/run_program.h"
 #include "tests/support/temp_folder.h"
@@ -22,7 +23,8 @@ ProgramResult bench(Arguments arguments) {
 TEST(Bench, HelpTellsOfKernels) {
   const ProgramResult result = bench({"--help"});
   EXPECT_EQ(result.exit_code, 0);
-  for (const char* word : {"--kernels", "--filter", "--json", "[FILE]", "--augment", "--model"}) {
+  for (const char* word :
+       {"--kernels", "--filter", "--json", "[FILE]", "--augment", "--model", "--profile"}) {
     EXPECT_NE(result.out.find(word), std::string::npos) << word << " in\n" << result.out;
   }
 }
@@ -31,7 +33,7 @@ TEST(Bench, KernelsHaveSizesOfTheirOwn) {
   for (const Arguments& other :
        {Arguments{"--model", "cnn"}, Arguments{"--batch", "3"}, Arguments{"--length", "50"},
         Arguments{"--dropout", "0.1"}, Arguments{"--threads", "1"}, Arguments{"--steps", "2"},
-        Arguments{"--augment"}}) {
+        Arguments{"--augment"}, Arguments{"--profile"}}) {
     Arguments arguments{"--kernels"};
     arguments.insert(arguments.end(), other.begin(), other.end());
     const ProgramResult result = bench(arguments);
@@ -100,6 +102,39 @@ TEST(Bench, JsonGoesToAFileBesideTheSentences) {
   EXPECT_EQ(beside.exit_code, 0) << beside.err;
   EXPECT_TRUE(beside.out.starts_with("batches of 2 x 40 x 12")) << beside.out;
   EXPECT_EQ(nlohmann::json::parse(read_file(folder / "augment.json")).at("batch_size"), 2);
+}
+
+TEST(Bench, ProfileSaysWhereAStepsTimeGoes) {
+  const TempFolder folder;
+  const std::string file = (folder / "profile.json").string();
+  const ProgramResult result = bench({"--profile", "--batch", "4", "--length", "40", "--steps", "2",
+                                      "--rounds", "3", "--json", file});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* words :
+       {"\n\nWhere the time of a training step goes, the mean of 6 behind the first 3:\nlayer  ",
+        "\nfc0    linear_forward ", "between operations",
+        "  100.0\nWithout timing its operations, "}) {
+    EXPECT_NE(result.out.find(words), std::string::npos) << words << " in\n" << result.out;
+  }
+  const auto profile = nlohmann::json::parse(read_file(folder / "profile.json")).at("profile");
+  double sum = profile.at("between_microseconds").get<double>();
+  EXPECT_GE(sum, 0.0);
+  std::set<std::string> passes;
+  for (const auto& row : profile.at("operations")) {
+    sum += row.at("microseconds").get<double>();
+    passes.insert(row.at("pass").get<std::string>());
+  }
+  EXPECT_NEAR(sum, profile.at("step_microseconds").get<double>(), 1e-3);
+  EXPECT_EQ(passes, (std::set<std::string>{"forward", "backward", "update"}));
+  EXPECT_EQ(profile.at("steps"), 6);
+}
+
+TEST(Bench, ProfileIsOfAModel) {
+  const ProgramResult result = bench({"--profile", "--augment"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.err,
+            "cardiograd bench: --augment excludes --profile\nRun cardiograd bench --help for "
+            "more.\n");
 }
 
 }  // namespace
