@@ -457,7 +457,7 @@ std::shared_ptr<const cuda::TrainingPasses> CudaBackend::lstm_passes_of(const cu
   if (saved.dims == own) return nullptr;
   auto passes = plan_lstm_training(shape, saved.dtype);
   CG_CHECK(passes && saved.dims == Dims({passes->saved}),
-           "lstm: saved is " + saved.dims.to_string() + " where lstm_saved_size said otherwise");
+           "lstm: saved is " + saved.dims.to_string() + ", which lstm_saved_size did not say");
   return passes;
 }
 

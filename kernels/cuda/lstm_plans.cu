@@ -8,9 +8,8 @@
 // The library wants its parameters in one block, and knows no reversed sequence: x, y and their
 // gradients are turned around here, which costs a copy of each (8 bytes an element in f32) beside a
 // recurrence that waits for L steps. Operands that are not aligned to 16 bytes are copied too.
-#include <algorithm>
+#include <memory>
 #include <mutex>
-#include <optional>
 
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/grid.h"
@@ -132,12 +131,11 @@ class LibraryLstm {
     auto* saved = static_cast<char*>(o.out[1]);
     const bool trains = saved != nullptr;
     const bool lends_y = shape_.last_step || shape_.reverse || !is_aligned(o.out[0], 16);
-    const auto scratch = [&](bool wanted, std::size_t bytes) { return lend(wanted, bytes); };
     const Lent x = staged(o.in[0], shape_.inputs);
-    const Lent weights = scratch(!trains, weight_bytes());
-    const Lent y = scratch(!trains && lends_y, bytes_of(shape_.units));
-    const Lent last = scratch(shape_.last_step && !is_aligned(o.out[0], 16), state_bytes());
-    const Lent workspace = scratch(true, trains ? plan_->workspace : plan_->inference_workspace);
+    const Lent weights = lend(!trains, weight_bytes());
+    const Lent y = lend(!trains && lends_y, bytes_of(shape_.units));
+    const Lent last = lend(shape_.last_step && !is_aligned(o.out[0], 16), state_bytes());
+    const Lent workspace = lend(true, trains ? plan_->workspace : plan_->inference_workspace);
     RnnForward call;
     call.lengths = lengths();
     call.x = x ? x->data() : o.in[0];
@@ -196,7 +194,7 @@ class LibraryLstm {
   }
 
  private:
-  using Lent = std::optional<Scratch<char>>;
+  using Lent = std::unique_ptr<const Scratch<char>>;  // null: the operand itself serves
 
   // Bytes of a sequence of `columns`.
   std::size_t bytes_of(std::int64_t columns) const {
@@ -211,9 +209,8 @@ class LibraryLstm {
   std::size_t lengths_bytes() const { return static_cast<std::size_t>(shape_.records) * 4; }
 
   Lent lend(bool wanted, std::size_t bytes) const {
-    Lent lent;
-    if (wanted) lent.emplace(blocks_, static_cast<std::int64_t>(bytes));
-    return lent;
+    if (!wanted) return nullptr;
+    return std::make_unique<const Scratch<char>>(blocks_, static_cast<std::int64_t>(bytes));
   }
 
   // A copy in the direction's order where the library cannot read the operand itself.
