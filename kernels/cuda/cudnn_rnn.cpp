@@ -232,7 +232,7 @@ class LoadedPlan final : public RnnPlan {
     const Api& api = session_->api;
     check(api, api.weight_size(session_->handle, rnn_, &weight_bytes_), what);
     const std::size_t element = size_of(shape.dtype);
-    weights.size = static_cast<std::int64_t>(weight_bytes_ / element);
+    weights.size = static_cast<std::int64_t>((weight_bytes_ + element - 1) / element);
     // The library only counts from the block's address, which nobody reads.
     alignas(256) static char base;
     const Tensor matrix(api), vector(api);
