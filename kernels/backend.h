@@ -320,16 +320,20 @@ class Backend {
   //   i, f, o = sigmoid(W_ih x + b_ih + W_hh h' + b_hh), g = tanh(the same), each its own quarter;
   //   c = f c' + i g, h = o tanh(c), where h' and c' are those of the step before.
   // x [N, L, I], weight_ih [4H, I], weight_hh [4H, H], bias_ih and bias_hh [4H]; y: h of every step
-  // [N, L, H], or of the last one [N, H]. For backward, optional together: gates [L, N, 4, H] (i,
-  // f, g, o of every step, after their functions) and cells [L, N, H] (c), by time.
+  // [N, L, H], or of the last one [N, H]. saved (optional): what backward needs, in an order of the
+  // backend's own, as many elements of x's dtype as lstm_saved_size says, in a block of `allocate`.
   virtual void lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
                             ConstView weight_hh, ConstView bias_ih, ConstView bias_hh, View y,
-                            View gates, View cells) = 0;
-  // dx is optional. Both biases have the same gradient.
+                            View saved) = 0;
+  // How the backend computes both directions of this shape may be decided at the first call; the
+  // size then says which way it is. Of x, dtype and dims count. lstm_parts_size (lstm_saved.h) is
+  // taken everywhere: the order of lstm_saved.h.
+  virtual std::int64_t lstm_saved_size(const LstmSpec& spec, ConstView x, std::int64_t units) = 0;
+  // dx is optional. Both biases have the same gradient. saved is used up: its content is undefined
+  // afterwards, unless it is in the order of lstm_saved.h, which stays.
   virtual void lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
-                             ConstView weight_hh, ConstView gates, ConstView cells, ConstView dy,
-                             View dx, View dweight_ih, View dweight_hh, View dbias_ih,
-                             View dbias_hh) = 0;
+                             ConstView weight_hh, View saved, ConstView dy, View dx,
+                             View dweight_ih, View dweight_hh, View dbias_ih, View dbias_hh) = 0;
 
   // -- Pooling over time: x [N, L, C], y [N, Lo, C]; index (i32, y's shape): the maximum's time
   // step.

@@ -45,10 +45,11 @@
                                     ConstView weight, ConstView winner, ConstView dy, View dx,
                                     View dweight, View dbias) override;
   void lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
-                    ConstView bias_ih, ConstView bias_hh, View y, View gates, View cells) override;
+                    ConstView bias_ih, ConstView bias_hh, View y, View saved) override;
+  std::int64_t lstm_saved_size(const LstmSpec& spec, ConstView x, std::int64_t units) override;
   void lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih, ConstView weight_hh,
-                     ConstView gates, ConstView cells, ConstView dy, View dx, View dweight_ih,
-                     View dweight_hh, View dbias_ih, View dbias_hh) override;
+                     View saved, ConstView dy, View dx, View dweight_ih, View dweight_hh,
+                     View dbias_ih, View dbias_hh) override;
   void max_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y, View index) override;
   void max_pool1d_backward(const Pool1dSpec& spec, ConstView index, ConstView dy, View dx) override;
   void avg_pool1d_forward(const Pool1dSpec& spec, ConstView x, View y) override;

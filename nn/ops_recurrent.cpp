@@ -19,7 +19,7 @@ void count_steps(const Tensor& x, const Tensor& weight) {
 struct LstmOp {
   static constexpr std::string_view name = "lstm";
   LstmSpec spec;
-  Tensor x, weight_ih, weight_hh, gates, cells;
+  Tensor x, weight_ih, weight_hh, saved;
   void backward(const Tensor& dy, Gradients& gradients) {
     // The weights' gradients come with dx in one kernel; what nobody wants goes to a scratch.
     const Dims bias{weight_ih.size(0)};
@@ -34,10 +34,9 @@ struct LstmOp {
       if (product == 0 || gradients.wanted(0)) count_steps(x, weight_ih);
       count_steps(x, weight_hh);
     }
-    dy.backend()->lstm_backward(spec, x.view(), weight_ih.view(), weight_hh.view(), gates.view(),
-                                cells.view(), dy.view(), gradients.target_if_wanted(0),
-                                dweight_ih.view(), dweight_hh.view(), dbias_ih.view(),
-                                dbias_hh.view());
+    dy.backend()->lstm_backward(spec, x.view(), weight_ih.view(), weight_hh.view(), saved.view(),
+                                dy.view(), gradients.target_if_wanted(0), dweight_ih.view(),
+                                dweight_hh.view(), dbias_ih.view(), dbias_hh.view());
   }
 };
 
@@ -57,14 +56,13 @@ Tensor lstm(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh,
   Tensor y = like(x, spec.last_step ? Dims{batch, units} : Dims{batch, length, units});
   const std::vector<Tensor> inputs{x, weight_ih, weight_hh, bias_ih, bias_hh};
   const bool recorded = needs_record(inputs);
-  const Tensor gates = recorded ? like(x, {length, batch, 4, units}) : Tensor();
-  const Tensor cells = recorded ? like(x, {length, batch, units}) : Tensor();
+  const Tensor saved =
+      recorded ? like(x, {x.backend()->lstm_saved_size(spec, x.view(), units)}) : Tensor();
   count_steps(x, weight_ih);
   count_steps(x, weight_hh);
   x.backend()->lstm_forward(spec, x.view(), weight_ih.view(), weight_hh.view(), bias_ih.view(),
-                            bias_hh.view(), y.view(), recorded ? gates.view() : View{},
-                            recorded ? cells.view() : View{});
-  record(y, inputs, LstmOp{spec, x, weight_ih, weight_hh, gates, cells});
+                            bias_hh.view(), y.view(), recorded ? saved.view() : View{});
+  record(y, inputs, LstmOp{spec, x, weight_ih, weight_hh, saved});
   return y;
 }
 

@@ -1,5 +1,6 @@
 // Linear layers, convolutions, LSTMs, attention and tokens, with the shapes of the seed's CNN, RNN,
 // transformer and GAN, and two convolutions that only later models have (k = 39, depthwise).
+#include "kernels/lstm_saved.h"
 #include "tools/bench_kernel_case.h"
 
 namespace cardiograd {
@@ -150,15 +151,14 @@ void add_lstm(std::vector<BenchCase>& cases, DType dtype, const Dims& x, std::in
   const Dims weight_ih{4 * units, x[2]};
   const Dims weight_hh{4 * units, units};
   const Dims y{x[0], x[1], units};
-  const Dims gates{x[1], x[0], 4, units};
-  const Dims cells{x[1], x[0], units};
+  const Dims saved{lstm_parts_size(x[0], x[1], units)};
   const std::string text = x.to_string() + " to " + std::to_string(units);
   const double work = product({x[0], x[1], 4 * units, x[2] + units});
   cases
       .emplace_back("lstm_forward", text, dtype,
                     [=](Backend& b, const BenchViews& o) {
                       b.lstm_forward(spec, o["x"], o["weight_ih"], o["weight_hh"], o["bias_ih"],
-                                     o["bias_hh"], o["y"], o["gates"], o["cells"]);
+                                     o["bias_hh"], o["y"], o["saved"]);
                     })
       .read("x", x)
       .read("weight_ih", weight_ih)
@@ -166,21 +166,19 @@ void add_lstm(std::vector<BenchCase>& cases, DType dtype, const Dims& x, std::in
       .read("bias_ih", {4 * units})
       .read("bias_hh", {4 * units})
       .written("y", y)
-      .written("gates", gates)
-      .written("cells", cells)
+      .written("saved", saved)
       .multiply_adds(work);
   cases
       .emplace_back("lstm_backward", text, dtype,
                     [=](Backend& b, const BenchViews& o) {
-                      b.lstm_backward(spec, o["x"], o["weight_ih"], o["weight_hh"], o["gates"],
-                                      o["cells"], o["dy"], o["dx"], o["dweight_ih"],
-                                      o["dweight_hh"], o["dbias_ih"], o["dbias_hh"]);
+                      b.lstm_backward(spec, o["x"], o["weight_ih"], o["weight_hh"], o["saved"],
+                                      o["dy"], o["dx"], o["dweight_ih"], o["dweight_hh"],
+                                      o["dbias_ih"], o["dbias_hh"]);
                     })
       .read("x", x)
       .read("weight_ih", weight_ih)
       .read("weight_hh", weight_hh, -0.1, 0.1)
-      .read("gates", gates, 0.0)
-      .read("cells", cells)
+      .read("saved", saved, 0.0)
       .read("dy", y)
       .written("dx", x)
       .written("dweight_ih", weight_ih)

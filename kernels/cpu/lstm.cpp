@@ -11,6 +11,7 @@
 #include "kernels/cpu/checks.h"
 #include "kernels/cpu/cpu_backend_impl.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/lstm_saved.h"
 
 namespace cardiograd {
 
@@ -52,14 +53,6 @@ LstmShape lstm_shape(const LstmSpec& spec, const Dims& x, const Dims& weight_ih,
            "lstm: x " + x.to_string() + ", weight_ih " + weight_ih.to_string() + ", weight_hh " +
                weight_hh.to_string() + " and y " + y.to_string() + " do not fit");
   return shape;
-}
-
-void check_saved(const LstmShape& shape, const Dims& gates, const Dims& cells) {
-  const Dims expected{shape.length, shape.records, shape.units};
-  CG_CHECK(
-      cells == expected && gates == Dims({shape.length, shape.records, gate_count, shape.units}),
-      "lstm: gates are [L, N, 4, H] and cells [L, N, H], got " + gates.to_string() + " and " +
-          cells.to_string());
 }
 
 std::int64_t padded(std::int64_t count) {
@@ -367,12 +360,12 @@ class LstmBackward {
 
 void CpuBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
                               ConstView weight_hh, ConstView bias_ih, ConstView bias_hh, View y,
-                              View gates, View cells) {
-  require_f32("lstm", {x, weight_ih, weight_hh, bias_ih, bias_hh, y, gates, cells});
+                              View saved) {
+  require_f32("lstm", {x, weight_ih, weight_hh, bias_ih, bias_hh, y, saved});
   const LstmShape shape = lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, y.dims);
   require_vector("lstm", bias_ih.dims, gate_count * shape.units);
   require_vector("lstm", bias_hh.dims, gate_count * shape.units);
-  if (gates.present() || cells.present()) check_saved(shape, gates.dims, cells.dims);
+  const LstmParts<View> parts(saved, shape.records, shape.length, shape.units);
   if (y.numel() == 0) return;
   if (shape.length == 0) return fill(y, 0.0);
   const std::int64_t rows = shape.inputs + shape.units;
@@ -389,7 +382,8 @@ void CpuBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weigh
   pack_gates(shape, floats(weight_ih), shape.inputs, 0, rows, panels.data());
   pack_gates(shape, floats(weight_hh), shape.units, shape.inputs, rows, panels.data());
   pack_gates(shape, sums.data(), 1, 0, 1, bias.data());
-  const LstmForwardOperands operands{floats(x), floats(y), floats(gates), floats(cells)};
+  const LstmForwardOperands operands{floats(x), floats(y), floats(parts.gates),
+                                     floats(parts.cells)};
   const std::int64_t chunks = shape.chunks();
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
@@ -400,14 +394,17 @@ void CpuBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weigh
   }
 }
 
+std::int64_t CpuBackend::lstm_saved_size(const LstmSpec&, ConstView x, std::int64_t units) {
+  return lstm_parts_size(x.dims[0], x.dims[1], units);
+}
+
 void CpuBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
-                               ConstView weight_hh, ConstView gates, ConstView cells, ConstView dy,
-                               View dx, View dweight_ih, View dweight_hh, View dbias_ih,
-                               View dbias_hh) {
-  require_f32("lstm", {x, weight_ih, weight_hh, gates, cells, dy, dx, dweight_ih, dweight_hh,
-                       dbias_ih, dbias_hh});
+                               ConstView weight_hh, View saved, ConstView dy, View dx,
+                               View dweight_ih, View dweight_hh, View dbias_ih, View dbias_hh) {
+  require_f32("lstm",
+              {x, weight_ih, weight_hh, saved, dy, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh});
   const LstmShape shape = lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, dy.dims);
-  check_saved(shape, gates.dims, cells.dims);
+  const LstmParts<ConstView> parts(saved, shape.records, shape.length, shape.units);
   if (dx.present()) require_same_shape("lstm", dx.dims, x.dims);
   require_same_shape("lstm", dweight_ih.dims, weight_ih.dims);
   require_same_shape("lstm", dweight_hh.dims, weight_hh.dims);
@@ -419,10 +416,10 @@ void CpuBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView weig
     }
     return;
   }
-  const LstmBackwardOperands operands{floats(x),        floats(weight_ih),  floats(weight_hh),
-                                      floats(gates),    floats(cells),      floats(dy),
-                                      floats(dx),       floats(dweight_ih), floats(dweight_hh),
-                                      floats(dbias_ih), floats(dbias_hh)};
+  const LstmBackwardOperands operands{floats(x),           floats(weight_ih),   floats(weight_hh),
+                                      floats(parts.gates), floats(parts.cells), floats(dy),
+                                      floats(dx),          floats(dweight_ih),  floats(dweight_hh),
+                                      floats(dbias_ih),    floats(dbias_hh)};
   LstmBackward(*blocks_, shape, operands).run();
 }
 

@@ -18,6 +18,10 @@
 
 namespace cardiograd {
 
+namespace cuda {
+struct Lstm;  // lstm_shape.h
+}
+
 class CudaBackend final : public Backend, public std::enable_shared_from_this<CudaBackend> {
  public:
   // `floating`: what default_dtype says. `first`, optional: the backend that this is a second queue
@@ -60,6 +64,17 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
   void take_back();
   template <class T, bool a_along_depth, bool b_along_depth>
   void multiply(std::string_view operation, cuda::ProductPlan plan, const cuda::PlanOperands& call);
+
+  // Operands of an LSTM's plans. Forward: x, weight_ih, weight_hh, bias_ih, bias_hh; y, saved or
+  // null. Backward: x, weight_ih, weight_hh, null, dy; dx or null, the gradients of the weights and
+  // biases in that order, saved.
+  void lstm_forward_by_kernels(const cuda::Lstm& shape, DType dtype, const cuda::PlanOperands& o);
+  void lstm_backward_by_kernels(const cuda::Lstm& shape, DType dtype, const cuda::PlanOperands& o);
+  void plan_lstm_inference(const cuda::Lstm& shape, DType dtype, const cuda::PlanOperands& call);
+  std::shared_ptr<const cuda::TrainingPasses> plan_lstm_training(const cuda::Lstm& shape,
+                                                                 DType dtype);
+  std::shared_ptr<const cuda::TrainingPasses> lstm_passes_of(const cuda::Lstm& shape,
+                                                             const View& saved);
 
   int index_;
   DType floating_;

@@ -14,26 +14,13 @@
 
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/cuda/lstm_shape.h"
 #include "kernels/cuda/matrix_product.h"
 #include "kernels/cuda/tensor_product.h"
 
 namespace cardiograd {
 namespace cuda {
 namespace {
-
-struct Lstm {
-  std::int64_t records = 0;
-  std::int64_t length = 0;
-  std::int64_t inputs = 0;
-  std::int64_t units = 0;
-  bool reverse = false;
-  bool last_step = false;
-
-  // The time that the direction reaches at its step `step`.
-  CG_HOST_DEVICE std::int64_t time(std::int64_t step) const {
-    return reverse ? length - 1 - step : step;
-  }
-};
 
 CG_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + math::exp(-x)); }
 
@@ -360,51 +347,87 @@ Lstm lstm_shape(const LstmSpec& spec, const Dims& x, const Dims& weight_ih, cons
   return {x[0], x[1], x[2], weight_hh[1], spec.reverse, spec.last_step};
 }
 
-void check_saved(const Lstm& shape, const Dims& gates, const Dims& cells) {
-  const Dims expected{shape.length, shape.records, shape.units};
-  CG_CHECK(cells == expected && gates == Dims({shape.length, shape.records, 4, shape.units}),
-           "lstm: gates are [L, N, 4, H] and cells [L, N, H], got " + gates.to_string() + " and " +
-               cells.to_string());
-}
-
 }  // namespace
 }  // namespace cuda
 
+// Operands in the order of cuda_backend_impl.h; all of `dtype`, of sizes that were checked.
+void CudaBackend::lstm_forward_by_kernels(const cuda::Lstm& shape, DType dtype,
+                                          const cuda::PlanOperands& o) {
+  const ConstView x{o.in[0], dtype, {shape.records, shape.length, shape.inputs}};
+  cuda::dispatch_storage("lstm", {x}, [&](auto element) {
+    using T = decltype(element);
+    const auto in = [&](std::size_t i) { return static_cast<const T*>(o.in[i]); };
+    const std::int64_t cells = shape.length * shape.records * shape.units;
+    auto* gates = static_cast<T*>(o.out[1]);
+    const Scratch<float> sums(blocks_, 4 * cells);
+    cuda::input_product(device_, blocks_, shape, in(0), in(1), in(3), in(4), sums.data());
+    const auto floats = [&](std::int64_t pitch) {
+      return cuda::together * (2 * pitch + 4 * shape.units);
+    };
+    cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
+      cuda::launch<cuda::lstm_forward_kernel<T, decltype(held)::value>>(
+          cuda::blocks_of(shape), threads, shared, device_.stream, shape, sums.data(), in(2),
+          static_cast<T*>(o.out[0]), gates, gates == nullptr ? nullptr : gates + 4 * cells);
+    });
+  });
+}
+
+void CudaBackend::lstm_backward_by_kernels(const cuda::Lstm& shape, DType dtype,
+                                           const cuda::PlanOperands& o) {
+  const ConstView x{o.in[0], dtype, {shape.records, shape.length, shape.inputs}};
+  cuda::dispatch_storage("lstm", {x}, [&](auto element) {
+    using T = decltype(element);
+    const auto in = [&](std::size_t i) { return static_cast<const T*>(o.in[i]); };
+    const auto out = [&](std::size_t i) { return static_cast<T*>(o.out[i]); };
+    const std::int64_t steps = shape.length * shape.records;
+    const std::int64_t rows = 4 * shape.units;
+    const T* gates = out(5);
+    const T* cells = gates + steps * rows;
+    const Scratch<float> dgates(blocks_, steps * rows);
+    const auto floats = [&](std::int64_t pitch) { return cuda::together * (5 * pitch + rows); };
+    cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
+      cuda::launch<cuda::lstm_backward_kernel<T, decltype(held)::value>>(
+          cuda::blocks_of(shape), threads, shared, device_.stream, shape, in(2), gates, cells,
+          in(4), dgates.data());
+    });
+    if (out(0) != nullptr && shape.inputs > 0) {
+      cuda::input_gradient(device_, shape, dgates.data(), in(1), out(0));
+    }
+    const cuda::WeightOperand<T> operand{shape, in(0), gates, cells};
+    cuda::Product product{rows, operand.lines(), steps, 0};
+    product.depth_chunk = cuda::depth_chunk_of(product);
+    const Scratch<float> partial(blocks_, product.chunks() * rows * operand.lines());
+    cuda::multiply_matrices(device_, product,
+                            cuda::MatrixOperand<false, float>(dgates.data(), rows, steps), operand,
+                            cuda::ProductResult<T, float>{nullptr, nullptr, partial.data()});
+    cuda::launch<cuda::lstm_weight_sum_kernel<T>>(
+        device_.blocks_for(rows * operand.lines()), cuda::block_threads, 0, device_.stream,
+        partial.data(), shape, product.chunks(), out(1), out(2), out(3), out(4));
+  });
+}
+
 void CudaBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
                                ConstView weight_hh, ConstView bias_ih, ConstView bias_hh, View y,
-                               View gates, View cells) {
+                               View saved) {
   const cuda::Lstm shape = cuda::lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, y.dims);
   require_vector("lstm", bias_ih.dims, 4 * shape.units);
   require_vector("lstm", bias_hh.dims, 4 * shape.units);
-  if (gates.present() || cells.present()) cuda::check_saved(shape, gates.dims, cells.dims);
+  const auto passes = saved.present() ? lstm_passes_of(shape, saved) : nullptr;
   if (y.numel() == 0) return;
   if (shape.length == 0) return fill(y, 0.0);
-  cuda::dispatch_storage(
-      "lstm", {y, x, weight_ih, weight_hh, bias_ih, bias_hh, gates, cells}, [&](auto element) {
-        using T = decltype(element);
-        const std::int64_t rows = shape.length * shape.records;
-        const Scratch<float> sums(blocks_, rows * 4 * shape.units);
-        cuda::input_product(device_, blocks_, shape, cuda::elements<T>(x),
-                            cuda::elements<T>(weight_ih), cuda::elements<T>(bias_ih),
-                            cuda::elements<T>(bias_hh), sums.data());
-        const auto floats = [&](std::int64_t pitch) {
-          return cuda::together * (2 * pitch + 4 * shape.units);
-        };
-        cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
-          cuda::launch<cuda::lstm_forward_kernel<T, decltype(held)::value>>(
-              cuda::blocks_of(shape), threads, shared, device_.stream, shape, sums.data(),
-              cuda::elements<T>(weight_hh), cuda::elements<T>(y), cuda::elements<T>(gates),
-              cuda::elements<T>(cells));
-        });
-      });
+  cuda::require_dtype("lstm", y.dtype, {x, weight_ih, weight_hh, bias_ih, bias_hh, saved});
+  const cuda::PlanOperands call{
+      {x.data, weight_ih.data, weight_hh.data, bias_ih.data, bias_hh.data}, {y.data, saved.data}};
+  if (!saved.present()) return plan_lstm_inference(shape, y.dtype, call);
+  if (passes) return passes->forward(call);
+  lstm_forward_by_kernels(shape, y.dtype, call);
 }
 
 void CudaBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
-                                ConstView weight_hh, ConstView gates, ConstView cells, ConstView dy,
-                                View dx, View dweight_ih, View dweight_hh, View dbias_ih,
-                                View dbias_hh) {
+                                ConstView weight_hh, View saved, ConstView dy, View dx,
+                                View dweight_ih, View dweight_hh, View dbias_ih, View dbias_hh) {
   const cuda::Lstm shape = cuda::lstm_shape(spec, x.dims, weight_ih.dims, weight_hh.dims, dy.dims);
-  cuda::check_saved(shape, gates.dims, cells.dims);
+  const auto passes = lstm_passes_of(shape, saved);
   if (dx.present()) require_same_shape("lstm", dx.dims, x.dims);
   require_same_shape("lstm", dweight_ih.dims, weight_ih.dims);
   require_same_shape("lstm", dweight_hh.dims, weight_hh.dims);
@@ -416,36 +439,26 @@ void CudaBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView wei
     }
     return;
   }
-  cuda::require_dtype("lstm", x.dtype, {weight_ih, dx, dweight_ih, dbias_ih, dbias_hh});
-  cuda::dispatch_storage("lstm", {x, weight_hh, gates, cells, dy, dweight_hh}, [&](auto element) {
-    using T = decltype(element);
-    const std::int64_t steps = shape.length * shape.records;
-    const std::int64_t rows = 4 * shape.units;
-    const Scratch<float> dgates(blocks_, steps * rows);
-    const auto floats = [&](std::int64_t pitch) { return cuda::together * (5 * pitch + rows); };
-    cuda::on_chip(shape, floats, [&](auto held, unsigned threads, std::size_t shared) {
-      cuda::launch<cuda::lstm_backward_kernel<T, decltype(held)::value>>(
-          cuda::blocks_of(shape), threads, shared, device_.stream, shape,
-          cuda::elements<T>(weight_hh), cuda::elements<T>(gates), cuda::elements<T>(cells),
-          cuda::elements<T>(dy), dgates.data());
-    });
-    if (dx.present() && shape.inputs > 0) {
-      cuda::input_gradient(device_, shape, dgates.data(), cuda::elements<T>(weight_ih),
-                           cuda::elements<T>(dx));
-    }
-    const cuda::WeightOperand<T> operand{shape, cuda::elements<T>(x), cuda::elements<T>(gates),
-                                         cuda::elements<T>(cells)};
-    cuda::Product product{rows, operand.lines(), steps, 0};
-    product.depth_chunk = cuda::depth_chunk_of(product);
-    const Scratch<float> partial(blocks_, product.chunks() * rows * operand.lines());
-    cuda::multiply_matrices(device_, product,
-                            cuda::MatrixOperand<false, float>(dgates.data(), rows, steps), operand,
-                            cuda::ProductResult<T, float>{nullptr, nullptr, partial.data()});
-    cuda::launch<cuda::lstm_weight_sum_kernel<T>>(
-        device_.blocks_for(rows * operand.lines()), cuda::block_threads, 0, device_.stream,
-        partial.data(), shape, product.chunks(), cuda::elements<T>(dweight_ih),
-        cuda::elements<T>(dweight_hh), cuda::elements<T>(dbias_ih), cuda::elements<T>(dbias_hh));
-  });
+  cuda::require_dtype(
+      "lstm", x.dtype,
+      {weight_ih, weight_hh, saved, dy, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh});
+  const cuda::PlanOperands call{
+      {x.data, weight_ih.data, weight_hh.data, nullptr, dy.data},
+      {dx.data, dweight_ih.data, dweight_hh.data, dbias_ih.data, dbias_hh.data, saved.data}};
+  if (passes) return passes->backward(call);
+  lstm_backward_by_kernels(shape, x.dtype, call);
+}
+
+// The plan that asked for memory of this size; null: our own kernels. Throws ShapeError where it is
+// neither's.
+std::shared_ptr<const cuda::TrainingPasses> CudaBackend::lstm_passes_of(const cuda::Lstm& shape,
+                                                                        const View& saved) {
+  const Dims own{lstm_parts_size(shape.records, shape.length, shape.units)};
+  if (saved.dims == own) return nullptr;
+  auto passes = plan_lstm_training(shape, saved.dtype);
+  CG_CHECK(passes && saved.dims == Dims({passes->saved}),
+           "lstm: saved is " + saved.dims.to_string() + ", which lstm_saved_size did not say");
+  return passes;
 }
 
 }  // namespace cardiograd

@@ -42,9 +42,17 @@ struct PlanKey {
 
 // The pointers of one call, in an order that the operation's candidates agree on.
 struct PlanOperands {
-  std::array<const void*, 3> in{};
-  std::array<void*, 2> out{};
+  std::array<const void*, 5> in{};
+  std::array<void*, 6> out{};
   void* workspace = nullptr;
+};
+
+// The two passes of an operation whose gradient must be computed by the library that computed the
+// operation, because what lies between them is the library's own.
+struct TrainingPasses {
+  std::int64_t saved = 0;  // elements that forward leaves for backward
+  std::function<void(const PlanOperands&)> forward;
+  std::function<void(const PlanOperands&)> backward;
 };
 
 // One way to compute an operation for the shapes of a key, with any operands.
@@ -54,6 +62,7 @@ struct Candidate {
   std::size_t workspace = 0;  // bytes that run wants in PlanOperands
   // Queues the work. Throws where the library refuses.
   std::function<void(const PlanOperands&)> run;
+  std::shared_ptr<const TrainingPasses> passes = nullptr;  // of a candidate for PlanCache::plan
 };
 
 // The device's clock.
@@ -102,9 +111,15 @@ class PlanCache {
   // before the choice was made. Thread-safe.
   template <class MakeCandidates>
   void run(const PlanKey& key, const PlanOperands& operands, const MakeCandidates& candidates) {
-    std::shared_ptr<const Candidate> plan = find(key);
-    if (!plan) plan = choose(key, operands, candidates());
-    execute(*plan, operands);
+    execute(*plan(key, operands, candidates), operands);
+  }
+
+  // The plan that run would run. A candidate's `run` is what is timed: it need not be the work.
+  template <class MakeCandidates>
+  std::shared_ptr<const Candidate> plan(const PlanKey& key, const PlanOperands& operands,
+                                        const MakeCandidates& candidates) {
+    std::shared_ptr<const Candidate> found = find(key);
+    return found ? found : choose(key, operands, candidates());
   }
 
   // Choices of an earlier run; they count where their candidate is offered again.

@@ -48,7 +48,7 @@ class StreamTimer final : public PlanTimer {
 
 // A library that fails to describe its plans offers none.
 template <class Offer>
-std::vector<Candidate> offered(const Offer& offer) {
+auto offered(const Offer& offer) -> decltype(offer()) {
   try {
     return offer();
   } catch (const std::exception&) {
@@ -81,6 +81,7 @@ Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOpt
     : math_(options.math),
       cublaslt_(wants_libraries(options) ? make_cublaslt(stream) : nullptr),
       cudnn_(wants_libraries(options) ? make_cudnn(stream) : nullptr),
+      cudnn_rnn_(wants_libraries(options) ? make_cudnn_rnn(stream) : nullptr),
       cache_(options.rules, std::make_unique<StreamTimer>(stream), workspaces, say) {
   if (!options.keep || !options.rules.only.empty()) return;
   const PlanMachine machine = whole_machine_of(index);
@@ -95,6 +96,11 @@ std::vector<Candidate> Planner::products(const ProductPlan& plan, const void* bi
 std::vector<Candidate> Planner::convolutions(const ConvolutionPlan& plan) {
   if (!cudnn_) return {};
   return offered([&] { return cudnn_->convolutions(plan); });
+}
+
+std::vector<std::shared_ptr<const RnnPlan>> Planner::lstm(const RnnShape& shape) {
+  using Plans = std::vector<std::shared_ptr<const RnnPlan>>;
+  return cudnn_rnn_ ? offered([&] { return cudnn_rnn_->lstm(shape); }) : Plans{};
 }
 
 int common_alignment(std::initializer_list<const void*> operands) {

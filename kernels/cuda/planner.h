@@ -11,6 +11,7 @@
 #include "kernels/cpu/block_cache.h"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/cudnn_rnn.h"
 #include "kernels/cuda/plan_cache.h"
 #include "kernels/cuda/plan_file.h"
 #include "kernels/cuda/runtime.h"
@@ -29,11 +30,13 @@ class Planner {
   // What the libraries offer; nothing where one is missing or fails.
   std::vector<Candidate> products(const ProductPlan& plan, const void* bias);
   std::vector<Candidate> convolutions(const ConvolutionPlan& plan);
+  std::vector<std::shared_ptr<const RnnPlan>> lstm(const RnnShape& shape);
 
  private:
   MathMode math_;
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<Cudnn> cudnn_;
+  std::unique_ptr<CudnnRnn> cudnn_rnn_;
   PlanCache cache_;  // its plans use the libraries
 };
 

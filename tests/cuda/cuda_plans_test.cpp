@@ -1,5 +1,6 @@
-// Linear and convolution through the plan cache, with each plan that a library offers in turn; on
-// the emulator, stand-ins are the libraries. What is not offered falls back to our own kernel.
+// Linear, convolution and LSTM through the plan cache, with each plan that a library offers in
+// turn; on the emulator, stand-ins are the libraries. What is not offered falls back to our own
+// kernel.
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
@@ -58,9 +59,12 @@ std::vector<Parameter> all_plans() {
   if (testing::has_tf32()) modes.emplace_back(DType::f32, MathMode::tf32);
   std::vector<Parameter> all;
   for (const auto& [dtype, math] : modes) {
-    for (const std::string operation : {"linear", "conv1d"}) {
-      for (const std::string& candidate : testing::plan_candidates(operation == "conv1d")) {
-        for (const char* part : {"_forward", "_backward_data", "_backward_weight"}) {
+    const std::vector<std::string> usual{"_forward", "_backward_data", "_backward_weight"};
+    for (const std::string operation : {"linear", "conv1d", "lstm"}) {
+      for (const std::string& candidate : testing::plan_candidates(operation)) {
+        // What an LSTM saves is its plan's own: both directions are one case.
+        for (const std::string& part :
+             operation == "lstm" ? std::vector<std::string>{"_forward", "_saved_size"} : usual) {
           all.emplace_back(dtype, math, candidate, operation + part);
         }
       }

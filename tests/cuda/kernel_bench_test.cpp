@@ -76,10 +76,10 @@ TEST_P(KernelBench, CoversEveryOperation) {
     timed.insert(each.operation);
     EXPECT_TRUE(lines.insert(line_of(each)).second) << line_of(each) << " is there twice";
   }
-  for (const cases::Operation& operation : cases::operations()) {
-    EXPECT_TRUE(timed.count(operation.name)) << "no benchmark case calls " << operation.name;
-  }
-  EXPECT_EQ(timed.size(), cases::operations().size());
+  std::set<std::string> operations;
+  for (const cases::Operation& operation : cases::operations()) operations.insert(operation.name);
+  operations.erase("lstm_saved_size");  // it computes nothing; its cases are the two next to it
+  EXPECT_EQ(timed, operations);
 }
 
 INSTANTIATE_TEST_SUITE_P(Storage, KernelBench, ::testing::Values(DType::f32, DType::bf16),

@@ -7,6 +7,7 @@
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/cudnn_rnn.h"
 #include "kernels/cuda/plan_cache.h"
 
 namespace cardiograd {
@@ -56,6 +57,27 @@ TEST(CudaLibraries, CudnnOffersConvolutions) {
     EXPECT_FALSE(
         library->convolutions({pass, shape, false, DType::f32, cuda::MathMode::tf32}).empty())
         << static_cast<int>(pass);
+  }
+}
+
+TEST(CudaLibraries, CudnnOffersRecurrence) {
+  std::string why;
+  if (cuda::cudnn_version(why).empty()) GTEST_SKIP() << why;
+  std::shared_ptr<Backend> backend;
+  try {
+    backend = make_cuda_backend(0, DType::f32, cuda::PlanOptions{});
+  } catch (const DeviceError& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const std::unique_ptr<cuda::CudnnRnn> library = cuda::make_cudnn_rnn(nullptr);
+  ASSERT_TRUE(library);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const auto plans = library->lstm({64, 100, 12, 64, dtype});
+    EXPECT_FALSE(plans.empty()) << name_of(dtype);
+    for (const auto& plan : plans) {
+      EXPECT_GE(plan->weights.size, 4 * 64 * (12 + 64 + 2)) << plan->name;
+      EXPECT_GT(plan->reserve, 0U) << plan->name;
+    }
   }
 }
 

@@ -19,9 +19,9 @@ bool is_emulated();
     GTEST_SKIP() << (reason);                                     \
   } while (false)
 
-// Beginnings of the names of the plans that its libraries may offer for linear or for convolution,
-// or "measure".
-std::vector<std::string> plan_candidates(bool convolution);
+// Beginnings of the names of the plans that its libraries may offer for "linear", "conv1d" or
+// "lstm", or "measure".
+std::vector<std::string> plan_candidates(const std::string& operation);
 // Whether f32 can be computed with rounded factors.
 bool has_tf32();
 

@@ -8,10 +8,13 @@ void set_thread_order(const std::string&) {}
 
 bool is_emulated() { return false; }
 
-std::vector<std::string> plan_candidates(bool convolution) {
+std::vector<std::string> plan_candidates(const std::string& operation) {
+  if (operation == "lstm") {
+    return {"measure", "cudnn:standard", "cudnn:persist-static", "cudnn:persist-small-h"};
+  }
   const std::vector<std::string> families =
-      convolution ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:"}
-                  : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
+      operation == "conv1d" ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:"}
+                            : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
   std::vector<std::string> names{"measure"};
   for (const std::string& family : families) {
     for (int i = 0; i < 8; ++i) names.push_back(family + std::to_string(i));

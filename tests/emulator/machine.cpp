@@ -15,10 +15,11 @@ void set_thread_order(const std::string& name) {
 
 bool is_emulated() { return true; }
 
-// The stand-ins' plans (libraries.cpp): the first that is offered, and the one without the bias. To
-// measure them would take long and tell nothing.
-std::vector<std::string> plan_candidates(bool convolution) {
-  return {"c", convolution ? "cudnn:" : "cublaslt:"};
+// The stand-ins' plans (libraries.cpp, cudnn_rnn.cpp): the first that is offered, and the one
+// without the bias. To measure them would take long and tell nothing.
+std::vector<std::string> plan_candidates(const std::string& operation) {
+  if (operation == "lstm") return {"cudnn:"};
+  return {"c", operation == "conv1d" ? "cudnn:" : "cublaslt:"};
 }
 
 bool has_tf32() { return false; }

@@ -10,6 +10,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/lstm_saved.h"
 
 namespace cardiograd {
 namespace {
@@ -172,18 +173,18 @@ std::vector<Floats> step(int threads) {
   omp_set_num_threads(threads);
   const auto backend = make_backend("cpu");
   std::vector<Floats> memory;
-  memory.reserve(13);
+  memory.reserve(12);
   const auto make = [&](const Dims& dims) {
     memory.push_back(random_floats(dims.numel(), static_cast<unsigned>(memory.size())));
     return View{memory.back().data(), DType::f32, dims};
   };
   const View x = make({67, 19, 12}), weight_ih = make({80, 12}), weight_hh = make({80, 20});
   const View bias_ih = make({80}), bias_hh = make({80}), y = make({67, 19, 20});
-  const View gates = make({19, 67, 4, 20}), cells = make({19, 67, 20}), dx = make(x.dims);
+  const View saved = make({lstm_parts_size(67, 19, 20)}), dx = make(x.dims);
   const View dweight_ih = make(weight_ih.dims), dweight_hh = make(weight_hh.dims);
   const View dbias_ih = make(bias_ih.dims), dbias_hh = make(bias_hh.dims);
-  backend->lstm_forward({}, x, weight_ih, weight_hh, bias_ih, bias_hh, y, gates, cells);
-  backend->lstm_backward({}, x, weight_ih, weight_hh, gates, cells, y, dx, dweight_ih, dweight_hh,
+  backend->lstm_forward({}, x, weight_ih, weight_hh, bias_ih, bias_hh, y, saved);
+  backend->lstm_backward({}, x, weight_ih, weight_hh, saved, y, dx, dweight_ih, dweight_hh,
                          dbias_ih, dbias_hh);
   omp_set_num_threads(before);
   return memory;
@@ -198,22 +199,23 @@ TEST(CpuLstm, NamesShapesThatDoNotFit) {
   const auto backend = make_backend("cpu");
   Floats memory(64);
   const auto view = [&](const Dims& dims) { return View{memory.data(), DType::f32, dims}; };
-  const auto error_of = [&](const Dims& weight_ih, const Dims& y, const Dims& cells) {
+  const auto error_of = [&](const Dims& weight_ih, const Dims& y, const Dims& saved) {
     try {
       backend->lstm_forward({}, view({2, 3, 2}), view(weight_ih), view({4, 1}), view({4}),
-                            view({4}), view(y), view({3, 2, 4, 1}), view(cells));
+                            view({4}), view(y), view(saved));
     } catch (const ShapeError& error) {
       return std::string(error.what());
     }
     return std::string("no error");
   };
-  EXPECT_EQ(error_of({4, 2}, {2, 3, 1}, {3, 2, 1}), "no error");
-  EXPECT_NE(error_of({4, 3}, {2, 3, 1}, {3, 2, 1})
+  EXPECT_EQ(error_of({4, 2}, {2, 3, 1}, {30}), "no error");
+  EXPECT_NE(error_of({4, 3}, {2, 3, 1}, {30})
                 .find("lstm: x [2, 3, 2], weight_ih [4, 3], weight_hh [4, 1] and y [2, 3, 1] do "
                       "not fit"),
             std::string::npos);
-  EXPECT_NE(error_of({4, 2}, {2, 1}, {3, 2, 1}).find("do not fit"), std::string::npos);
-  EXPECT_NE(error_of({4, 2}, {2, 3, 1}, {2, 3, 1}).find("cells [L, N, H], got"), std::string::npos);
+  EXPECT_NE(error_of({4, 2}, {2, 1}, {30}).find("do not fit"), std::string::npos);
+  EXPECT_NE(error_of({4, 2}, {2, 3, 1}, {24}).find("saved has 5 L N H elements, 30, got [24]"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ const std::vector<Operation>& operations() {
       {"conv1d_relu_maxpool_forward", conv1d_relu_maxpool_forward_cases},
       {"conv1d_relu_maxpool_backward", conv1d_relu_maxpool_backward_cases},
       {"lstm_forward", lstm_forward_cases},
+      {"lstm_saved_size", lstm_training_cases},
       {"lstm_backward", lstm_backward_cases},
       {"max_pool1d_forward", max_pool1d_forward_cases},
       {"max_pool1d_backward", max_pool1d_backward_cases},

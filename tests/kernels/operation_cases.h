@@ -50,6 +50,7 @@ std::vector<OperationCase> conv1d_relu_maxpool_forward_cases();
 std::vector<OperationCase> conv1d_relu_maxpool_backward_cases();
 // Recurrent layers.
 std::vector<OperationCase> lstm_forward_cases();
+std::vector<OperationCase> lstm_training_cases();
 std::vector<OperationCase> lstm_backward_cases();
 // Pooling.
 std::vector<OperationCase> max_pool1d_forward_cases();

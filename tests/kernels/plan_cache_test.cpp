@@ -97,6 +97,28 @@ TEST_F(Plans, KeysReadAsText) {
             "conv1d bf16 tf32 1");
 }
 
+TEST_F(Plans, AChoiceCanBeMadeWithoutTheWork) {
+  PlanCache plans = cache();
+  const auto ask = [&] {
+    return plans.plan(key(), {}, [&] {
+      return std::vector{candidate("own", 3), candidate("a", 1)};
+    });
+  };
+  EXPECT_EQ(ask()->name, "a");
+  device_.ran.clear();
+  EXPECT_EQ(ask()->name, "a");
+  EXPECT_TRUE(device_.ran.empty());
+  device_.capturing = true;
+  EXPECT_EQ(
+      plans.plan(key(9), {},
+                 [&] {
+                   return std::vector{candidate("own", 3), candidate("a", 1)};
+                 })
+          ->name,
+      "own");
+  EXPECT_TRUE(device_.ran.empty());
+}
+
 TEST_F(Plans, TheFastestRunsAndIsNotTimedAgain) {
   PlanCache plans = cache();
   EXPECT_EQ(chosen(plans, key(), {candidate("own", 3), candidate("a", 1), candidate("b", 2)}), "a");

@@ -1,6 +1,7 @@
 // One direction of an LSTM layer, as the equations of kernels/backend.h.
 #include <cmath>
 
+#include "kernels/lstm_saved.h"
 #include "tests/reference/reference_backend.h"
 #include "tests/reference/shapes.h"
 
@@ -46,11 +47,12 @@ using Values = std::vector<double>;
 
 void ReferenceBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
                                     ConstView weight_hh, ConstView bias_ih, ConstView bias_hh,
-                                    View y, View gates, View cells) {
+                                    View y, View saved) {
   const LstmShape shape = check_lstm(spec, x.dims, weight_ih.dims, weight_hh.dims, y.dims);
   const std::int64_t units = shape.units;
   reference::check_channels(bias_ih.dims, 4 * units);
   reference::check_channels(bias_hh.dims, 4 * units);
+  const auto [gates, cells] = LstmParts<View>(saved, shape.records, shape.length, units);
   for (std::int64_t n = 0; n < shape.records; ++n) {
     Values h(static_cast<std::size_t>(units)), c(h), sums(4 * h.size());
     for (std::int64_t s = 0; s < shape.length; ++s) {
@@ -81,19 +83,24 @@ void ReferenceBackend::lstm_forward(const LstmSpec& spec, ConstView x, ConstView
   }
 }
 
+std::int64_t ReferenceBackend::lstm_saved_size(const LstmSpec&, ConstView x, std::int64_t units) {
+  return lstm_parts_size(x.dims[0], x.dims[1], units);
+}
+
 void ReferenceBackend::lstm_backward(const LstmSpec& spec, ConstView x, ConstView weight_ih,
-                                     ConstView weight_hh, ConstView gates, ConstView cells,
-                                     ConstView dy, View dx, View dweight_ih, View dweight_hh,
-                                     View dbias_ih, View dbias_hh) {
+                                     ConstView weight_hh, View saved, ConstView dy, View dx,
+                                     View dweight_ih, View dweight_hh, View dbias_ih,
+                                     View dbias_hh) {
   const LstmShape shape = check_lstm(spec, x.dims, weight_ih.dims, weight_hh.dims, dy.dims);
   const std::int64_t units = shape.units;
+  const LstmParts<ConstView> parts(saved, shape.records, shape.length, units);
   for (const View& gradient : {dweight_ih, dweight_hh, dbias_ih, dbias_hh}) fill(gradient, 0.0);
   if (dx.present()) fill(dx, 0.0);
   const auto gate = [&](std::int64_t n, std::int64_t t, int g, std::int64_t u) {
-    return gates.as<double>()[shape.gate(n, t, g) + u];
+    return parts.gates.as<double>()[shape.gate(n, t, g) + u];
   };
   const auto cell = [&](std::int64_t n, std::int64_t s, std::int64_t u) {
-    return s < 0 ? 0.0 : cells.as<double>()[shape.cell(n, shape.time(s)) + u];
+    return s < 0 ? 0.0 : parts.cells.as<double>()[shape.cell(n, shape.time(s)) + u];
   };
   const auto hidden = [&](std::int64_t n, std::int64_t s, std::int64_t u) {
     return s < 0 ? 0.0 : gate(n, shape.time(s), 3, u) * std::tanh(cell(n, s, u));
