@@ -1,5 +1,6 @@
 #include "kernels/observed_backend.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/operation_clock.h"
@@ -33,12 +34,20 @@ class Forwarding : public Backend {
   std::unique_ptr<OperationClock> operation_clock() override { return backend_->operation_clock(); }
 
  protected:
-  template <class... Operands>
-  void observe(const char* operation, void (Backend::*method)(Operands...), Operands... operands) {
+  template <class Result, class... Operands>
+  Result observe(const char* operation, Result (Backend::*method)(Operands...),
+                 Operands... operands) {
     const Range range(operation);
     observer_->begin(operation);
-    (backend_.get()->*method)(std::forward<Operands>(operands)...);
-    observer_->end();
+    const auto run = [&] { return (backend_.get()->*method)(std::forward<Operands>(operands)...); };
+    if constexpr (std::is_void_v<Result>) {
+      run();
+      observer_->end();
+    } else {
+      const Result result = run();
+      observer_->end();
+      return result;
+    }
   }
 
  private:
@@ -48,19 +57,19 @@ class Forwarding : public Backend {
 
 // Each operation adds one override to the class below it: the operands are those of Backend's
 // method.
-#define CARDIOGRAD_OPERATION(operation)                                          \
-  template <class Below, class Method>                                           \
-  class With_##operation;                                                        \
-  template <class Below, class... Operands>                                      \
-  class With_##operation<Below, void (Backend::*)(Operands...)> : public Below { \
-   public:                                                                       \
-    using Below::Below;                                                          \
-    void operation(Operands... operands) override {                              \
-      this->template observe<Operands...>(#operation, &Backend::operation,       \
-                                          std::forward<Operands>(operands)...);  \
-    }                                                                            \
-  };                                                                             \
-  template <class Below>                                                         \
+#define CARDIOGRAD_OPERATION(operation)                                                        \
+  template <class Below, class Method>                                                         \
+  class With_##operation;                                                                      \
+  template <class Below, class Result, class... Operands>                                      \
+  class With_##operation<Below, Result (Backend::*)(Operands...)> : public Below {             \
+   public:                                                                                     \
+    using Below::Below;                                                                        \
+    Result operation(Operands... operands) override {                                          \
+      return this->template observe<Result, Operands...>(#operation, &Backend::operation,      \
+                                                         std::forward<Operands>(operands)...); \
+    }                                                                                          \
+  };                                                                                           \
+  template <class Below>                                                                       \
   using Observed_##operation = With_##operation<Below, decltype(&Backend::operation)>;
 #include "kernels/operation_names.inl"
 #undef CARDIOGRAD_OPERATION

@@ -1,5 +1,4 @@
-// The operations of Backend (kernels/backend.h), by name: each CARDIOGRAD_OPERATION(name) is a method
-// that returns nothing. Who includes this defines the macro. observed_backend.cpp does not compile
+// The operations of Backend (kernels/backend.h), by name: CARDIOGRAD_OPERATION(name) each. Who includes this defines the macro. observed_backend.cpp does not compile
 // where one is missing.
 CARDIOGRAD_OPERATION(copy_from_host)
 CARDIOGRAD_OPERATION(copy_to_host)
@@ -31,6 +30,7 @@ CARDIOGRAD_OPERATION(conv1d_backward_weight)
 CARDIOGRAD_OPERATION(conv1d_relu_maxpool_forward)
 CARDIOGRAD_OPERATION(conv1d_relu_maxpool_backward)
 CARDIOGRAD_OPERATION(lstm_forward)
+CARDIOGRAD_OPERATION(lstm_saved_size)
 CARDIOGRAD_OPERATION(lstm_backward)
 CARDIOGRAD_OPERATION(max_pool1d_forward)
 CARDIOGRAD_OPERATION(max_pool1d_backward)

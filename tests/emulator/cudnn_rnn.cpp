@@ -10,6 +10,7 @@
 #include <initializer_list>
 
 #include "kernels/error.h"
+#include "tests/emulator/machine_state.h"
 
 namespace cardiograd::cuda {
 namespace {
@@ -56,6 +57,16 @@ class NaivePlan final : public RnnPlan {
   }
 
   void forward(const RnnForward& o) const override {
+    emulator::run_or_record([this, o] { compute_forward(o); });
+  }
+
+  void backward(const RnnBackward& o) const override {
+    if (!has_gradient_) throw DeviceError("the stand-in for cuDNN has no such gradient");
+    emulator::run_or_record([this, o] { compute_backward(o); });
+  }
+
+ private:
+  void compute_forward(const RnnForward& o) const {
     require_aligned({o.lengths, o.x, o.weights, o.y, o.last, o.workspace, o.reserve});
     require_lengths(o.lengths);
     scribble(o.workspace, o.reserve == nullptr ? inference_workspace : workspace);
@@ -90,8 +101,7 @@ class NaivePlan final : public RnnPlan {
     }
   }
 
-  void backward(const RnnBackward& o) const override {
-    if (!has_gradient_) throw DeviceError("the stand-in for cuDNN has no such gradient");
+  void compute_backward(const RnnBackward& o) const {
     require_aligned(
         {o.lengths, o.x, o.y, o.dy, o.dlast, o.weights, o.dx, o.dweights, o.workspace, o.reserve});
     require_lengths(o.lengths);
@@ -108,7 +118,6 @@ class NaivePlan final : public RnnPlan {
     scribble(o.reserve, reserve);
   }
 
- private:
   static double at(const void* data, std::int64_t i) {
     return static_cast<double>(static_cast<float>(static_cast<const T*>(data)[i]));
   }
