@@ -48,12 +48,12 @@ std::pair<std::size_t, std::size_t> peak_of(const std::vector<TracedBlock>& bloc
 
 // ---- The trace
 
-void MemoryTrace::allocated(const void* data, std::size_t bytes, std::string owner) {
+void MemoryTrace::allocated(const void* data, std::size_t bytes) {
   alive_[data] = blocks_.size();
   blocks_.push_back({.bytes = size_in_arena(bytes),
                      .begin = events_++,
                      .end = TracedBlock::still_alive,
-                     .owner = std::move(owner)});
+                     .owner = owner_ ? owner_() : std::string()});
 }
 
 void MemoryTrace::deallocated(const void* data) {

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace cardiograd {
@@ -18,13 +20,16 @@ struct TracedBlock {
   std::size_t bytes = 0;
   std::size_t begin = 0;          // number of the event that began it
   std::size_t end = still_alive;  // and of the one that ended it
-  std::string owner{};            // who asked: a layer and its operation, where that is known
+  std::string owner{};            // who asked, where the trace knows
 };
 
 // Notes what is asked for and given back. Blocks that began before the trace are no part of it.
 class MemoryTrace {
  public:
-  void allocated(const void* data, std::size_t bytes, std::string owner = {});
+  // owner: says who asks, whenever somebody does.
+  explicit MemoryTrace(std::function<std::string()> owner = {}) : owner_(std::move(owner)) {}
+
+  void allocated(const void* data, std::size_t bytes);
   void deallocated(const void* data);
 
   const std::vector<TracedBlock>& blocks() const { return blocks_; }
@@ -34,6 +39,7 @@ class MemoryTrace {
   std::vector<std::pair<std::string, std::size_t>> owners_at_peak() const;
 
  private:
+  std::function<std::string()> owner_;
   std::vector<TracedBlock> blocks_;
   std::unordered_map<const void*, std::size_t> alive_;  // numbers of blocks
   std::size_t events_ = 0;

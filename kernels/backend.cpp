@@ -51,6 +51,8 @@ std::optional<int> cuda_index(std::string_view device) {
 
 }  // namespace
 
+void Backend::trace_memory(MemoryTrace*) {}
+
 void Backend::upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) {
   if (rows.empty()) return;
   const std::size_t size = y.bytes() / rows.size();

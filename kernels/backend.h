@@ -241,6 +241,8 @@ class Backend {
   // queue and given back at any time: it is handed out again only after this queue's operations of
   // before that.
   virtual std::shared_ptr<Backend> second_queue() { return nullptr; }
+  // From now on, notes what this thread asks for and gives back (null: no longer).
+  virtual void trace_memory(MemoryTrace* trace);
   // For work that is asked for again and again (kernels/recording.h); null where replaying it would
   // gain nothing.
   virtual std::unique_ptr<Recorder> make_recorder() { return nullptr; }

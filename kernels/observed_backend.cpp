@@ -26,6 +26,7 @@ class Forwarding : public Backend {
   bool reads_host_memory() const override { return backend_->reads_host_memory(); }
   std::size_t free_memory() const override { return backend_->free_memory(); }
   std::shared_ptr<Backend> second_queue() override { return backend_->second_queue(); }
+  void trace_memory(MemoryTrace* trace) override { backend_->trace_memory(trace); }
   // What is replayed is not asked for operation by operation: there would be nothing to observe.
   std::unique_ptr<Recorder> make_recorder() override { return nullptr; }
   void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) override {

@@ -33,19 +33,16 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
   virtual ~Recorder() = default;
 
-  // Does the work as always, and notes what memory it takes.
-  virtual void rehearse(const std::function<void()>& work) = 0;
-  // After rehearse: asks for the work, which is recorded, not done. Throws Error where it cannot be
-  // recorded: then nothing was done, and nothing is recorded.
-  virtual void record(const std::function<void()>& work) = 0;
+  // Asks for the work, which is recorded, not done; `trace`: of the memory that it took when it was
+  // done before (Backend::trace_memory). Throws Error where it cannot be recorded: then nothing was
+  // done, and nothing is recorded.
+  virtual void record(const std::function<void()>& work, const MemoryTrace& trace) = 0;
   // After record: asks for the recorded work. Random operations in it draw as in `epoch`, whatever
   // epoch it was recorded in.
   virtual void replay(std::uint32_t epoch) = 0;
   // f32 [1], as it is after everything that was asked for until now.
   virtual std::unique_ptr<LaterValue> value_later(const ConstView& value) = 0;
 
-  // Of the rehearsal.
-  virtual const MemoryTrace& memory() const = 0;
   // Bytes of the arena that the recorded work lives in.
   virtual std::size_t arena_bytes() const = 0;
 };

@@ -115,6 +115,12 @@ void Optimizer::update(double max_norm, const Tensor& guard) {
 
 double Optimizer::last_gradient_norm() const { return norm_.item(); }
 
+std::size_t Optimizer::bytes() const {
+  std::size_t bytes = average_.defined() ? average_.view().bytes() : 0;
+  for (const Tensor& state : states_) bytes += state.view().bytes();
+  return bytes;
+}
+
 std::vector<Optimizer::Buffer> Optimizer::buffers() const {
   std::vector<Buffer> result;
   const std::vector<std::string> names = options_.state_names();

@@ -49,6 +49,8 @@ class Optimizer {
   // without momentum stays one.
   void set_momentum(double momentum);
   std::int64_t steps() const { return steps_; }
+  // Of its states and average.
+  std::size_t bytes() const;
 
   // One tensor a parameter and state, "conv1.weight.square_avg", PyTorch's shapes; "NAME.average"
   // where an average is kept, "NAME.master" for a model in bf16; and "step" (f64). A run that goes

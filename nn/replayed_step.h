@@ -20,9 +20,12 @@ class ReplayedStep {
   // for the same operations each time that the inputs have the same shapes.
   using Work = std::function<Tensor(const Inputs&)>;
 
-  // replays: whether to, where the device can. `say` is told, in a sentence, why steps are not
-  // recorded after all.
-  ReplayedStep(std::shared_ptr<Backend> backend, Work work, bool replays,
+  struct Options {
+    bool replays = true;         // where the device can
+    bool traces_memory = false;  // also where it cannot
+  };
+  // `say` is told, in a sentence, why steps are not recorded after all.
+  ReplayedStep(std::shared_ptr<Backend> backend, Work work, Options options,
                std::function<void(const std::string&)> say);
 
   // One step. Steps with the shapes of the first one are recorded at the third; those with others
@@ -36,17 +39,22 @@ class ReplayedStep {
   bool replays() const { return recorder_ != nullptr; }
   // Whether one has been.
   bool replayed() const { return recorded_; }
-  // Null where nothing is recorded.
-  const Recorder* recorder() const { return recorder_.get(); }
+  // What the second step took, by layer and pass ("conv1 forward"), where it was traced.
+  const MemoryTrace& memory() const { return trace_; }
+  // Of the memory that replayed steps live in; 0 where none is.
+  std::size_t arena_bytes() const { return recorder_ ? recorder_->arena_bytes() : 0; }
 
  private:
+  Tensor trace(const Inputs& inputs);
   bool record(const Inputs& inputs);
   void take(const Inputs& inputs);
 
   std::shared_ptr<Backend> backend_;
   Work work_;
   std::function<void(const std::string&)> say_;
+  Options options_;
   std::unique_ptr<Recorder> recorder_;
+  MemoryTrace trace_;
   int done_ = 0;  // steps with the first one's shapes
   bool recorded_ = false;
   Inputs inputs_;  // of the recorded step: copies of the given ones, at addresses that stay

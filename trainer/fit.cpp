@@ -54,15 +54,17 @@ struct RunOptions {
   bool quiet = false;
   Start start = Start::anew;
   bool resumes = false;
-  bool profile = false;
+  StepInsight insight;
 };
 
 // The session with the weights that training starts from.
 Session open_initialised(const RunConfig& config, const Ranks& ranks, const RunOptions& options) {
-  const ProfiledBackend opened =
-      options.profile ? profiled(ranks.backend()) : ProfiledBackend{nullptr, ranks.backend()};
+  const ProfiledBackend opened = options.insight.profile
+                                     ? profiled(ranks.backend())
+                                     : ProfiledBackend{nullptr, ranks.backend()};
   Session session = open_session(config, opened.backend);
   session.profile = opened.profile;
+  session.traces_memory = options.insight.memory;
   ranks.check_same(data_fingerprint(*session.dataset), "data set");
   if (!config.train.init.empty() && !options.resumes) {
     load_weights(session, config.train.init, config.train.init_except);
@@ -114,6 +116,7 @@ class Run {
     }
     FitResult result = test();
     if (session_.profiling()) result.profile = session_.profile->report();
+    if (session_.traces_memory) result.memory = step_.memory();
     return result;
   }
 
@@ -509,7 +512,11 @@ std::string what_to_resume(const RunConfig& config) {
 }  // namespace
 
 FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& launch,
-              bool profile) {
+              const StepInsight& insight) {
+  if (insight.memory && !launch.alone()) {
+    throw InputError("--memory tells what one process holds: start trainer without " +
+                     name_of(launch.launcher));
+  }
   const Ranks ranks(launch, config);
   RunConfig resolved = config;
   // trainer eval may run from another folder.
@@ -524,7 +531,7 @@ FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& la
     if (found == finished_run) return {{}, 0, true};
     resumes = found == begun_run;
   }
-  return Run(resolved, ranks, {quiet, start, resumes, profile}).train();
+  return Run(resolved, ranks, {quiet, start, resumes, insight}).train();
 }
 
 }  // namespace cardiograd

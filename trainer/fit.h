@@ -6,6 +6,7 @@
 #include "nn/profile.h"
 #include "trainer/config.h"
 #include "trainer/launch.h"
+#include "trainer/memory_report.h"
 #include "trainer/metrics.h"
 #include "trainer/run_folder.h"
 
@@ -16,6 +17,13 @@ struct FitResult {
   std::int64_t best_epoch = 0;
   bool was_finished = false;               // before: nothing was done, and the others are empty
   std::optional<ProfileReport> profile{};  // of this process's training steps, where asked for
+  std::optional<MemoryReport> memory{};    // of a training step, where asked for
+};
+
+// What a run tells of its training steps besides; no bit of the results depends on it.
+struct StepInsight {
+  bool profile = false;  // times each operation (nn/profile.h), which makes steps longer
+  bool memory = false;   // what a step holds in memory; of one process alone
 };
 
 // Makes run.dir with everything that a run leaves behind (docs/architecture.md). quiet: no
@@ -26,10 +34,7 @@ struct FitResult {
 // As one rank of several, this process computes its share of every batch; all end with the same
 // weights. Rank 0 alone writes the folder, which all must see, and returns intervals. A checkpoint
 // may be resumed by another number of ranks.
-//
-// profile: times each operation of the training steps (nn/profile.h), which makes them longer and
-// changes no bit.
 FitResult fit(const RunConfig& config, bool quiet = false, Start start = Start::anew,
-              const Launch& launch = {}, bool profile = false);
+              const Launch& launch = {}, const StepInsight& insight = {});
 
 }  // namespace cardiograd

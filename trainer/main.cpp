@@ -33,7 +33,7 @@ struct FitArguments {
   bool quiet = false;
   bool json = false;
   bool resume = false;
-  bool profile = false;
+  StepInsight insight;
   std::string seeds;
 };
 
@@ -71,11 +71,13 @@ void report_fit(const RunConfig& config, const FitResult& result, bool json) {
     nlohmann::ordered_json report = to_json(result.test);
     report["epoch"] = result.best_epoch;
     if (result.profile) report["profile"] = profile_json(*result.profile);
+    if (result.memory) report["memory"] = memory_json(*result.memory);
     std::cout << report.dump() << '\n';
     return;
   }
   std::cout << "Test folds, best epoch " << result.best_epoch << ":\n"
             << to_table(result.test) << "Run folder: " << config.run.dir << '\n';
+  if (result.memory) std::cout << '\n' << memory_table(*result.memory);
   if (!result.profile) return;
   std::cout << '\n'
             << profile_table(*result.profile)
@@ -96,10 +98,14 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
   CLI::Option* seeds =
       verb->add_option("--seeds", arguments.seeds, describe_seeds())->check(check_seeds);
   verb->add_flag(
-          "--profile", arguments.profile,
+          "--profile", arguments.insight.profile,
           "Time each operation of the training steps but the first three, and say at the end "
           "where the time went: by layer, operation and pass, on standard output, with "
           "--json under \"profile\". Steps take longer; the results are the same")
+      ->excludes(seeds);
+  verb->add_flag("--memory", arguments.insight.memory,
+                 "Say at the end what a training step holds in memory, by layer and pass, on "
+                 "standard output, with --json under \"memory\"; of one process")
       ->excludes(seeds);
   verb->add_flag_callback(
       "--help-config",
@@ -127,11 +133,13 @@ void add_fit(CLI::App& app, FitArguments& arguments) {
                          name_of(launch.launcher));
       }
       if (arguments.resume) throw InputError("model \"dcgan\" cannot be resumed: run it anew");
-      if (arguments.profile) throw InputError("model \"dcgan\" trains without --profile");
+      if (arguments.insight.profile || arguments.insight.memory) {
+        throw InputError("model \"dcgan\" trains without --profile and --memory");
+      }
       report_gan(config, fit_gan(config, arguments.quiet), arguments.json);
       return;
     }
-    const FitResult result = fit(config, arguments.quiet, start, launch, arguments.profile);
+    const FitResult result = fit(config, arguments.quiet, start, launch, arguments.insight);
     if (launch.is_first()) report_fit(config, result, arguments.json);
   });
 }

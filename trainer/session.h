@@ -33,6 +33,7 @@ struct Session {
 
   // Operations must be asked for one by one.
   bool profiling() const { return profile != nullptr; }
+  bool traces_memory = false;  // of a training step
 };
 
 // Opens device (unless it is open) and data set: everything but the model. Throws InputError where

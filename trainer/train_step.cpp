@@ -23,7 +23,8 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
       step_(
           session.backend,
           [this](const ReplayedStep::Inputs& inputs) { return replayable(inputs); },
-          config.replay && ranks.alone(), std::move(say)) {
+          {.replays = config.replay && ranks.alone(), .traces_memory = session.traces_memory},
+          std::move(say)) {
   ranks.broadcast(session.model->parameters(), "the broadcast of the model");
   ranks.broadcast(session.model->buffers(), "the broadcast of the model");
   if (train_.on_nan != "skip") return;
@@ -166,6 +167,23 @@ double TrainStep::finish() {
 
 // After a loss that is not finite, "stop" ends the run: what came after it does not matter.
 std::size_t TrainStep::ahead() const { return step_.replays() && train_.on_nan == "stop" ? 1 : 0; }
+
+MemoryReport TrainStep::memory() const {
+  MemoryReport report;
+  report.standing = {{"parameters", parameters_.values().view().bytes()},
+                     {"gradients", parameters_.gradients().view().bytes()},
+                     {"optimizer", optimizer_.bytes()}};
+  if (parameters_.master().view().data != parameters_.values().view().data) {
+    report.standing.emplace_back("parameters in float32", parameters_.master().view().bytes());
+  }
+  if (session_.source->is_resident()) {
+    report.standing.emplace_back("data set", session_.dataset->signal().bytes());
+  }
+  report.step = step_.memory().owners_at_peak();
+  report.step_peak = step_.memory().peak();
+  report.arena = step_.arena_bytes();
+  return report;
+}
 
 GatherTime TrainStep::gather_time() const {
   return step_.replays() ? GatherTime::later : GatherTime::ahead;

@@ -14,6 +14,7 @@
 #include "nn/replayed_step.h"
 #include "nn/shared_batch.h"
 #include "trainer/config.h"
+#include "trainer/memory_report.h"
 #include "trainer/ranks.h"
 #include "trainer/schedule.h"
 #include "trainer/session.h"
@@ -45,6 +46,9 @@ class TrainStep {
   std::size_t ahead() const;
   // When batches for this step are best gathered.
   GatherTime gather_time() const;
+
+  // What a step holds in the device's memory; see memory_report.h.
+  MemoryReport memory() const;
 
   Optimizer& optimizer() { return optimizer_; }
   const Optimizer& optimizer() const { return optimizer_; }

@@ -18,6 +18,7 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
 
 #include "kernels/backend_overrides.inl"
+  void trace_memory(MemoryTrace* trace) override;
 
  private:
   std::unique_ptr<BlockCache> blocks_;

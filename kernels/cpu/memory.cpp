@@ -189,6 +189,8 @@ void CpuBackend::deallocate(void* data, std::size_t bytes) noexcept {
   blocks_->deallocate(data, bytes);
 }
 
+void CpuBackend::trace_memory(MemoryTrace* trace) { blocks_->trace(trace); }
+
 void CpuBackend::copy_from_host(void* device, const void* host, std::size_t bytes) {
   if (bytes > 0) std::memcpy(device, host, bytes);
 }

@@ -57,6 +57,7 @@ class CudaBackend final : public Backend, public std::enable_shared_from_this<Cu
   std::size_t free_memory() const override;
   std::shared_ptr<Backend> second_queue() override;
   std::unique_ptr<Recorder> make_recorder() override;
+  void trace_memory(MemoryTrace* trace) override { blocks_.trace(trace); }
   void upload_rows(ConstView x, std::span<const std::int32_t> rows, View y) override;
   std::unique_ptr<OperationClock> operation_clock() override;
 

@@ -77,17 +77,10 @@ class CudaRecorder final : public Recorder {
     backend_->deallocate(epoch_, sizeof(std::uint32_t));
   }
 
-  void rehearse(const std::function<void()>& work) override {
-    trace_ = {};
-    backend_->blocks().trace(&trace_);
-    const AtEnd end([this] { backend_->blocks().trace(nullptr); });
-    work();
-  }
-
-  void record(const std::function<void()>& work) override {
+  void record(const std::function<void()>& work, const MemoryTrace& trace) override {
     forget();
     backend_->synchronize();  // the arena's memory may come from what is still in use
-    arena_ = &backend_->blocks().add_arena(trace_);
+    arena_ = &backend_->blocks().add_arena(trace);
     try {
       capture(work);
       if (!arena_->followed()) {
@@ -111,7 +104,6 @@ class CudaRecorder final : public Recorder {
     return std::make_unique<CopiedValue>(value, backend_->stream(), pinned_);
   }
 
-  const MemoryTrace& memory() const override { return trace_; }
   std::size_t arena_bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
 
  private:
@@ -138,7 +130,6 @@ class CudaRecorder final : public Recorder {
   std::shared_ptr<CudaBackend> backend_;
   std::uint32_t* epoch_;  // on the device
   std::optional<std::uint32_t> written_epoch_;
-  MemoryTrace trace_;
   Arena* arena_ = nullptr;
   cuda::Graph graph_ = nullptr;
   std::shared_ptr<PinnedFloats> pinned_ = std::make_shared<PinnedFloats>();

@@ -107,7 +107,7 @@ TEST(CudaProfile, IsOfTheTrainersStepsAndLeavesTheResultAsItIs) {
   config.run.tensorboard = false;
   for (const bool profile : {false, true}) {
     config.run.dir = (folder / (profile ? "timed" : "plain")).string();
-    const FitResult result = fit(config, true, Start::anew, {}, profile);
+    const FitResult result = fit(config, true, Start::anew, {}, {.profile = profile});
     ASSERT_EQ(result.profile.has_value(), profile);
     if (!profile) continue;
     EXPECT_GT(result.profile->steps, 0);

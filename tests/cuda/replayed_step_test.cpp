@@ -63,7 +63,7 @@ Trained train(const std::string& name, DType dtype, bool replays) {
         optimizer.update(1.0, loss);
         return loss.detach();
       },
-      replays, [&](const std::string& remark) { result.remarks.push_back(remark); });
+      {.replays = replays}, [&](const std::string& remark) { result.remarks.push_back(remark); });
   std::unique_ptr<LaterValue> pending;
   for (int i = 0; i < 6; ++i) {
     const std::int64_t batch = i == 4 ? 2 : 3;
@@ -136,7 +136,8 @@ struct Counter {
               backend->accumulate(inputs[0].view(), sum.view());
               return sum;
             },
-            true, [this](const std::string& remark) { remarks.push_back(remark); }};
+            {},
+            [this](const std::string& remark) { remarks.push_back(remark); }};
   }
   double count(ReplayedStep& step, int times) {
     const Tensor one = Tensor::full(backend, {1}, DType::f32, 1.0);

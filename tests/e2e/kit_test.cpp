@@ -114,7 +114,7 @@ TEST(ProfileOption, IsForOneRunOfAClassifier) {
             "trainer fit: --seeds excludes --profile\nRun trainer fit --help for more.\n");
   const ProgramResult gan =
       trainer(folder, "fit", {"run.dir=runs", "model.name=dcgan", "--profile"});
-  EXPECT_EQ(gan.err, "trainer: model \"dcgan\" trains without --profile\n");
+  EXPECT_EQ(gan.err, "trainer: model \"dcgan\" trains without --profile and --memory\n");
   EXPECT_FALSE(fs::exists(folder / "runs"));
 }
 

@@ -16,13 +16,15 @@ bool overlap(const TracedBlock& a, std::size_t a_at, const TracedBlock& b, std::
 }
 
 TEST(MemoryTrace, KnowsLivesAndPeak) {
-  MemoryTrace trace;
+  std::string owner = "conv";
+  MemoryTrace trace([&] { return owner; });
   const int a = 0, b = 0, c = 0, stranger = 0;
-  trace.allocated(&a, 100, "conv");
+  trace.allocated(&a, 100);
   trace.deallocated(&stranger);
-  trace.allocated(&b, 50, "pool");
+  owner = "pool";
+  trace.allocated(&b, 50);
   trace.deallocated(&a);
-  trace.allocated(&c, 70, "conv");
+  trace.allocated(&c, 70);
   ASSERT_EQ(trace.blocks().size(), 3U);
   EXPECT_EQ(trace.blocks()[0].end, 2U);
   EXPECT_EQ(trace.blocks()[1].end, TracedBlock::still_alive);
