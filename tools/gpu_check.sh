@@ -257,6 +257,8 @@ train_models() {
         --precision "$precision" --batch 256 --steps 20
     done
   done
+  run_part "training cnn bf16, operation by operation" 12 2 "$programs/cardiograd" bench --device cuda --model cnn \
+    --precision bf16 --batch 256 --steps 20 --eager
 }
 
 compare_with_pytorch() {
