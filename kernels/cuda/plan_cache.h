@@ -88,6 +88,7 @@ struct PlanOptions {
   PlanRules rules;
   MathMode math = MathMode::exact;
   bool keep = false;  // choices are read from the plan file and kept there
+  std::string file;   // plan_file_path's
 };
 
 // A choice as it is kept.
