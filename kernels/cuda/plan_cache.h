@@ -33,7 +33,7 @@ struct PlanKey {
   DType dtype = DType::f32;
   MathMode math = MathMode::exact;
   // Shape, spec and alignment, in an order of the operation's own.
-  std::array<std::int64_t, 13> sizes{};
+  std::array<std::int64_t, 14> sizes{};
 
   bool operator==(const PlanKey&) const = default;
   // "linear_forward bf16 exact 64 256 128 1 16": without the zeros at the end.

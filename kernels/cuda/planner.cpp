@@ -56,7 +56,7 @@ auto offered(const Offer& offer) -> decltype(offer()) {
   }
 }
 
-bool wants_libraries(const PlanOptions& options) { return options.rules.only != "own"; }
+bool wants_libraries(const PlanOptions& options) { return !options.rules.only.starts_with("own"); }
 
 PlanMachine whole_machine_of(int index) {
   PlanMachine machine = machine_of(index);

@@ -124,6 +124,7 @@ void convolve(const ConvolutionPlan& plan, const PlanOperands& o, double factor)
       break;
   }
   for (std::size_t i = 0; i < sums.size(); ++i) {
+    if (plan.relu) sums[i] = std::max(sums[i], 0.0);
     put<T>(o.out[0], static_cast<std::int64_t>(i), factor * sums[i]);
   }
 }
@@ -159,7 +160,8 @@ class NaiveConvolutions final : public Cudnn {
     const auto run = [plan](const PlanOperands& operands, double factor) {
       with_factors(plan, [&](auto f) { convolve<decltype(f)>(plan, operands, factor); });
     };
-    const std::string family = plan.bias ? "cudnn-bias:" : "cudnn:";
+    const std::string family =
+        "cudnn" + std::string(plan.bias ? "-bias" : "") + (plan.relu ? "-relu:" : ":");
     Candidate loose = candidate(family + "1:engine1", [run, calls = 0](const auto& o) mutable {
       run(o, 1.0 + 1e-5 * ++calls);
     });

@@ -57,10 +57,14 @@ TEST(AskedPlans, DeterministicModeTakesDeterministicOnesAlone) {
 }
 
 TEST(AskedPlans, FactorsAreRoundedOnlyWhereItIsAsked) {
-  BackendOptions options = asked("cudnn:0");
-  EXPECT_EQ(convolved(*make_backend("cuda", options), ones)[0], 1.0F + 0x1p-12F);
-  options.tf32 = true;
-  EXPECT_EQ(convolved(*make_backend("cuda", options), ones)[0], 1.0F);
+  for (const char* plans : {"cudnn:0", "cublaslt:", "own-tf32", "measure"}) {
+    EXPECT_EQ(convolved(*make_backend("cuda", asked(plans)), ones)[0], 1.0F + 0x1p-12F) << plans;
+  }
+  for (const char* plans : {"cudnn:0", "cublaslt:", "own-tf32"}) {
+    BackendOptions options = asked(plans);
+    options.tf32 = true;
+    EXPECT_EQ(convolved(*make_backend("cuda", options), ones)[0], 1.0F) << plans;
+  }
 }
 
 TEST(AskedPlans, TheEnvironmentCountsBeforeTheOptions) {
