@@ -478,20 +478,9 @@ class LoadedCudnn final : public Cudnn {
 }  // namespace
 
 std::unique_ptr<Cudnn> make_cudnn(Stream stream) {
-  if (!loaded().api) return nullptr;
-  try {
-    return std::make_unique<LoadedCudnn>(*loaded().api, stream);
-  } catch (const DeviceError&) {  // our own kernels serve
-    return nullptr;
-  }
+  return made_with<Cudnn, LoadedCudnn>(loaded(), stream);
 }
 
-std::string cudnn_version(std::string& why) {
-  const Loaded<Api>& found = loaded();
-  why = found.why;
-  if (!found.api) return "";
-  const std::size_t version = found.api->version();
-  return version_text(version / 10000, version / 100 % 100, version % 100);
-}
+std::string cudnn_version(std::string& why) { return version_of(loaded(), why); }
 
 }  // namespace cardiograd::cuda

@@ -59,6 +59,16 @@ void tensor_multiply(const Device& device, BlockCache& blocks, const LinearSize&
                  factor(b, size.columns, b_along_depth), to);
 }
 
+template <bool on_tensor_cores, bool a_along_depth, bool b_along_depth, class T>
+void multiply_by(const Device& device, BlockCache& blocks, const LinearSize& size, const T* a,
+                 const T* b, const T* bias, T* c) {
+  if constexpr (on_tensor_cores) {
+    tensor_multiply<a_along_depth, b_along_depth>(device, blocks, size, a, b, bias, c);
+  } else {
+    multiply<a_along_depth, b_along_depth>(device, blocks, size, a, b, bias, c);
+  }
+}
+
 PlanKey key_of(std::string_view operation, const ProductPlan& plan) {
   return {
       operation,
@@ -91,16 +101,10 @@ void CudaBackend::multiply(std::string_view operation, cuda::ProductPlan plan,
   const auto own = [this, plan, sum_a](auto on_tensor_cores) {
     return [this, plan, sum_a](const cuda::PlanOperands& o) {
       sum_a(o);
-      const cuda::LinearSize size{plan.rows, plan.columns, plan.depth};
-      const auto* a = static_cast<const T*>(o.in[0]);
-      const auto* b = static_cast<const T*>(o.in[1]);
-      const auto* bias = static_cast<const T*>(o.in[2]);
-      auto* c = static_cast<T*>(o.out[0]);
-      if constexpr (decltype(on_tensor_cores)::value) {
-        cuda::tensor_multiply<a_along_depth, b_along_depth>(device_, blocks_, size, a, b, bias, c);
-      } else {
-        cuda::multiply<a_along_depth, b_along_depth>(device_, blocks_, size, a, b, bias, c);
-      }
+      cuda::multiply_by<decltype(on_tensor_cores)::value, a_along_depth, b_along_depth>(
+          device_, blocks_, {plan.rows, plan.columns, plan.depth}, static_cast<const T*>(o.in[0]),
+          static_cast<const T*>(o.in[1]), static_cast<const T*>(o.in[2]),
+          static_cast<T*>(o.out[0]));
     };
   };
   constexpr std::is_same<T, BFloat16> in_bf16;

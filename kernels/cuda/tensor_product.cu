@@ -3,10 +3,10 @@
 //
 // Bytes: a tile of 128 (64) x 64 results reads 192 (128) elements for each of the depth, most from
 // L2, and does 16384 (8192) FLOPs with them. Bound: shared memory's 128 bytes a clock, which feed
-// mma.sync at 21 FLOPs a byte (a warp's 64 x 32 results) or 16 (32 x 32): two thirds or one half of
-// the tensor cores' peak; memory for shallow products. A product with few tiles and great depth is
-// cut along the depth into chunks that depend on the shape alone, summed in a fixed order
-// (partials.h).
+// mma.sync of bf16 at 21 FLOPs a byte (a warp's 64 x 32 results) or 16 (32 x 32): two thirds or one
+// half of the tensor cores' peak; memory for shallow products. TF32 does half the FLOPs a byte, and
+// its peak is half. A product with few tiles and great depth is cut along the depth into chunks
+// that depend on the shape alone, summed in a fixed order (partials.h).
 #include <type_traits>
 
 #include "kernels/checks.h"
@@ -31,8 +31,13 @@ struct TensorCut {
   CG_HOST_DEVICE std::int64_t items() const { return across() * down() * chunks; }
 };
 
+// Blocks a multiprocessor that registers are left for. TF32's reads of transposed operands need
+// more addresses: with as many blocks as bf16 they spill.
+template <class T, int down>
+inline constexpr int blocks_resident = (down == 64 ? 4 : 3) - (is_tf32<T> ? 1 : 0);
+
 template <bool a_along_depth, bool b_along_depth, int down, class T, class Result>
-CG_KERNEL(tensor_threads, (down == 64 ? 4 : 3) - (is_tf32<T> ? 1 : 0))
+CG_KERNEL(tensor_threads, blocks_resident<T, down>)
 void tensor_product_kernel(TensorSource<T> a, TensorSource<T> b, TensorCut cut, Result result) {
   CG_DYNAMIC_SHARED(T, shared);
   for (std::int64_t item = blockIdx.x; item < cut.items(); item += gridDim.x) {
