@@ -156,8 +156,9 @@ void bench(const BenchOptions& options) {
                      " needs a CUDA device: name it by --device cuda");
   }
   const int threads = thread_limit();
-  const std::shared_ptr<Backend> backend =
-      make_backend(options.device, {.tf32 = options.precision == "tf32"});
+  BackendOptions wanted;
+  wanted.tf32 = options.precision == "tf32";
+  const std::shared_ptr<Backend> backend = make_backend(options.device, wanted);
   BenchStep step(backend, options);
   double flops = 0.0;
   {
