@@ -162,9 +162,9 @@ class NaiveConvolutions final : public Cudnn {
     };
     const std::string family =
         "cudnn" + std::string(plan.bias ? "-bias" : "") + (plan.relu ? "-relu:" : ":");
-    Candidate loose = candidate(family + "1:engine1", [run, calls = 0](const auto& o) mutable {
-      run(o, 1.0 + 1e-5 * ++calls);
-    });
+    Candidate loose = candidate(
+        family + "1:engine1",
+        [run, calls = std::make_shared<int>(0)](const auto& o) { run(o, 1.0 + 1e-5 * ++*calls); });
     loose.deterministic = false;
     return {candidate(family + "0:engine0", [run](const auto& o) { run(o, 1.0); }), loose};
   }
