@@ -63,9 +63,10 @@ void Backend::upload_rows(ConstView x, std::span<const std::int32_t> rows, View 
   }
 }
 
-std::shared_ptr<Backend> make_backend(std::string_view device) {
+std::shared_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
   if (device == "cpu") return make_cpu_backend();
-  if (const std::optional<int> index = cuda_index(device)) return make_cuda_backend(*index);
+  if (const std::optional<int> index = cuda_index(device))
+    return make_cuda_backend(*index, options);
   throw InputError("device \"" + std::string(device) +
                    "\" is unknown: use \"cpu\", \"cuda\" or \"cuda:N\"");
 }

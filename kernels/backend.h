@@ -426,9 +426,23 @@ class Backend {
   virtual void wavelet_denoise(const WaveletDenoiseSpec& spec, ConstView x, View y) = 0;
 };
 
+// What is asked of a device beyond the dtypes of its operands. The CPU computes in f32, and the
+// same bits in every run, whatever is asked.
+struct BackendOptions {
+  // Products and convolutions of f32 may round their factors to TF32, 10 bits of mantissa; sums,
+  // storage and everything else stay f32.
+  bool tf32 = false;
+  bool deterministic = true;  // nothing whose bits differ from run to run
+  // Where an operation can be computed in several ways: "measure" takes the fastest, "own" no
+  // library's; otherwise the beginning of a way's name, which is taken where it is offered.
+  std::string plans = "measure";
+  // The file that keeps what was measured; empty: one in the user's cache; "off": none.
+  std::string plan_file;
+};
+
 // "cpu", "cuda" or "cuda:1". Throws InputError for anything else, DeviceError where the build or
 // the machine lacks the device: there is no silent fall-back.
-std::shared_ptr<Backend> make_backend(std::string_view device);
+std::shared_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options = {});
 
 // One line: which backends this build has, with library versions.
 std::string built_backends();

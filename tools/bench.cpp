@@ -152,10 +152,13 @@ void bench(const BenchOptions& options) {
     return;
   }
   if (options.precision != "fp32" && options.device == "cpu") {
-    throw InputError("--precision bf16 needs a CUDA device: name it by --device cuda");
+    throw InputError("--precision " + options.precision +
+                     " needs a CUDA device: name it by --device cuda");
   }
   const int threads = thread_limit();
-  const std::shared_ptr<Backend> backend = make_backend(options.device);
+  BackendOptions wanted;
+  wanted.tf32 = options.precision == "tf32";
+  const std::shared_ptr<Backend> backend = make_backend(options.device, wanted);
   BenchStep step(backend, options);
   double flops = 0.0;
   {
@@ -216,8 +219,8 @@ void add_bench(CLI::App& app) {
   CLI::Option* device =
       verb->add_option("--device", options->device, "cpu, cuda or cuda:N; with --kernels: cuda")
           ->capture_default_str();
-  verb->add_option("--precision", options->precision, "fp32; on a GPU also bf16")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  verb->add_option("--precision", options->precision, "fp32; on a GPU also tf32, bf16")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
   verb->add_option("--batch", options->batch, "Records a step")
       ->check(CLI::PositiveNumber)

@@ -252,7 +252,7 @@ train_models() {
   export programs configs work
   run_part "losses against the CPU" 60 3 bash -euo pipefail -c compare_training
   for model in cnn mmcnn_cat mmrnn transformer; do
-    for precision in fp32 bf16; do
+    for precision in fp32 tf32 bf16; do
       run_part "training $model $precision" 12 2 "$programs/cardiograd" bench --device cuda --model "$model" \
         --precision "$precision" --batch 256 --steps 20
     done

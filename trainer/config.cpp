@@ -8,6 +8,7 @@
 #include <toml++/toml.h>
 #include <variant>
 
+#include "kernels/backend.h"
 #include "kernels/error.h"
 #include "kernels/text.h"
 #include "nn/input_file.h"
@@ -219,8 +220,6 @@ void check_together(const RunConfig& config, const std::string& file, RunDir run
   need(config.data.rate == 100 || config.data.rate == 500, "data.rate must be 100 or 500");
   need(config.device != "cpu" || config.precision == "fp32",
        "precision \"" + config.precision + "\" needs a CUDA device; on the CPU use \"fp32\"");
-  need(config.precision != "tf32",
-       "precision \"tf32\" is not there: our kernels multiply in fp32 or bf16; use one of these");
   need(config.train.init_except.empty() || !config.train.init.empty(),
        "train.init_except needs train.init: name the weights to start from");
   need(!config.model.sync_batch_norm || config.model.batch_norm,
@@ -246,6 +245,13 @@ void check_together(const RunConfig& config, const std::string& file, RunDir run
 }
 
 }  // namespace
+
+BackendOptions backend_options(const RunConfig& config) {
+  return {.tf32 = config.precision == "tf32",
+          .deterministic = config.deterministic,
+          .plans = config.plans,
+          .plan_file = config.plan_file};
+}
 
 std::string to_text(const ConfigSlot& slot) {
   toml::table table;

@@ -8,6 +8,8 @@
 
 namespace cardiograd {
 
+struct BackendOptions;
+
 struct RunConfig {
   struct Data {
     std::string path;
@@ -128,14 +130,19 @@ struct RunConfig {
   } run;
   std::string device = "cpu";
   std::string precision = "fp32";
-  bool deterministic = false;
+  bool deterministic = true;
   bool replay = true;
+  std::string plans = "measure";
+  std::string plan_file;
   std::int64_t threads = 0;
 
   bool operator==(const RunConfig&) const = default;
   bool reads(const std::string& input) const;
   std::int64_t samples_in(double seconds) const;  // at data.rate, rounded
 };
+
+// What the config asks of its device.
+BackendOptions backend_options(const RunConfig& config);
 
 // Whether a config must say where its run goes.
 enum class RunDir { required, optional };

@@ -36,7 +36,7 @@ void check_config(const RunConfig& config) {
   refuse(!config.train.init.empty(), "train.init");
   refuse(config.train.pos_weight != defaults.train.pos_weight, "train.pos_weight");
   refuse(!(config.loss == defaults.loss), "the section loss: it has its own");
-  refuse(config.precision != "fp32", "precision \"bf16\": it has fp32 alone");
+  refuse(config.precision != "fp32", "a precision other than \"fp32\"");
   refuse(!(config.schedule == defaults.schedule), "the section schedule");
   refuse(config.train.accumulate != 1, "train.accumulate");
   refuse(config.train.ema != 0.0, "train.ema");

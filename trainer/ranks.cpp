@@ -25,7 +25,7 @@ std::string device_of(const Launch& launch, const std::string& device) {
 
 // What must be the same on all ranks, a line a key. Machines may keep the data at different places.
 std::string common_config(RunConfig config) {
-  const std::set<std::string> own{"device", "threads", "data.path", "data.notes"};
+  const std::set<std::string> own{"device", "threads", "data.path", "data.notes", "plan_file"};
   std::string text;
   for (const ConfigField& field : config_fields()) {
     if (own.count(field.key) == 0) text += field.key + " = " + to_text(field.slot(config)) + "\n";
@@ -57,7 +57,7 @@ std::pair<std::string, std::string> first_difference(const std::string& a, const
 }  // namespace
 
 Ranks::Ranks(const Launch& launch, const RunConfig& config)
-    : backend_(make_backend(device_of(launch, config.device))),
+    : backend_(make_backend(device_of(launch, config.device), backend_options(config))),
       communicator_(make_communicator(launch, backend_, config.run.timeout_seconds)) {
   if (alone()) return;
   const int threads = thread_count(*communicator_);

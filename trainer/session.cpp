@@ -52,7 +52,8 @@ Session open_data(const RunConfig& config, std::shared_ptr<Backend> backend) {
   if (config.threads > 0) limit_threads(static_cast<int>(config.threads));
 
   Session session;
-  session.backend = backend ? std::move(backend) : make_backend(config.device);
+  session.backend =
+      backend ? std::move(backend) : make_backend(config.device, backend_options(config));
   session.dataset = std::make_shared<PackedDataset>(config.data.path);
   if (session.dataset->rate() != config.data.rate) {
     throw InputError("data.rate is " + std::to_string(config.data.rate) + ", but " +

@@ -3,10 +3,12 @@
 // Without groups the forward pass is conv1d_tile.h's, whose tiles are pooled in shared memory: y is
 // `pool` times smaller than what it saves from memory, and winner adds a byte an element. The
 // gradients are conv1d_tile.h's and conv1d_weight.h's, reading dy through winner, so that the
-// full-length gradient is never stored either. In bf16 the forward pass pools tensor_tile.h's tiles
-// in shared memory, and the full-length gradient is stored for the products on tensor cores. With
-// groups, all of it from its parts.
+// full-length gradient is never stored either. In bf16 and TF32 the forward pass pools
+// tensor_tile.h's tiles in shared memory, and the full-length gradient is stored for the products
+// on tensor cores. With groups, all of it from its parts. Where there is cuDNN, its convolution,
+// bias and ReLU in one graph, pooled by our kernel, compete with the forward pass in f32.
 #include "kernels/cuda/conv1d_grouped.h"
+#include "kernels/cuda/conv1d_plans.h"
 #include "kernels/cuda/conv1d_tensor.h"
 #include "kernels/cuda/conv1d_tile.h"
 #include "kernels/cuda/conv1d_weight.h"
@@ -149,15 +151,16 @@ void forward_in_parts(const Device& device, BlockCache& blocks, const Conv1dShap
                               out.y, out.winner);
 }
 
-template <class T>
+template <bool on_tensor_cores, class T>
 void fused_forward(const Device& device, BlockCache& blocks, const Conv1dShape& shape, const T* x,
                    const T* weight, const WritePooled<T>& out) {
   const Convolution<false> convolution{
       shape, forward_walk(shape, shape.output_length / out.pool * out.pool)};
-  if constexpr (std::is_same_v<T, BFloat16>) {
+  if constexpr (on_tensor_cores) {
     if (shape.spec.groups == 1 && out.pool <= tensor_pool_most) {
       tensor_product(device, {tensor_patches(convolution, x), true},
-                     tensor_weights(convolution, weight), {out.bias, out.y, out.winner, out.pool});
+                     tensor_weights(convolution, weight),
+                     TensorPool<T>{out.bias, out.y, out.winner, out.pool});
       return;
     }
   } else if (shape.spec.groups == 1) {
@@ -166,6 +169,43 @@ void fused_forward(const Device& device, BlockCache& blocks, const Conv1dShape& 
     return;
   }
   forward_in_parts(device, blocks, shape, x, weight, out);
+}
+
+// cuDNN's convolution with bias and ReLU, pooled by our kernel: the full length lies behind the
+// workspace of the former. In bf16 it would be rounded before the winners are known.
+std::vector<Candidate> pooled_offers(Backend& backend, const Device& device, Planner& planner,
+                                     const ConvolutionPlan& plan, int pool) {
+  if (plan.dtype != DType::f32) return {};
+  std::vector<Candidate> all;
+  const Conv1dShape& shape = plan.shape;
+  const std::int64_t rows = shape.records * shape.output_length;
+  const std::int64_t count = shape.records * (shape.output_length / pool) * shape.outputs;
+  for (Candidate& each : planner.convolutions(plan)) {
+    Candidate pooled = with_permuted_weights(backend, plan, std::move(each));
+    const std::size_t place = (pooled.workspace + 255) / 256 * 256;
+    pooled.workspace = place + static_cast<std::size_t>(rows * shape.outputs) * sizeof(float);
+    pooled.run = [device, pool, count, place, length = shape.output_length,
+                  channels = shape.outputs,
+                  convolve = std::move(pooled.run)](const PlanOperands& operands) {
+      auto* full = reinterpret_cast<float*>(static_cast<std::byte*>(operands.workspace) + place);
+      PlanOperands unpooled = operands;
+      unpooled.out[0] = full;
+      convolve(unpooled);
+      launch<relu_pool_kernel<float>>(
+          device.blocks_for(count), block_threads, 0, device.stream, full, length, pool, channels,
+          count, static_cast<float*>(operands.out[0]), static_cast<std::uint8_t*>(operands.out[1]));
+    };
+    all.push_back(std::move(pooled));
+  }
+  return all;
+}
+
+// Where tensor cores multiply by TF32, the time to store the full-length gradient and read it twice
+// (12 bytes an element) is that of 70 products in f32.
+bool gradient_is_stored(const Planner* planner, const Conv1dShape& shape) {
+  return shape.spec.groups > 1 ||
+         (planner != nullptr && planner->math(DType::f32) == MathMode::tf32 &&
+          shape.kernel * shape.inputs > 70);
 }
 
 // Without groups, in f32: dx (null: not wanted) and dweight.
@@ -196,10 +236,23 @@ void CudaBackend::conv1d_relu_maxpool_forward(const Conv1dSpec& spec, std::int64
   if (y.numel() == 0) return;
   cuda::dispatch_storage("conv1d_relu_maxpool", {y, x, weight, bias}, [&](auto element) {
     using T = decltype(element);
-    const cuda::WritePooled<T> out{cuda::elements<T>(bias), cuda::elements<T>(y), winners,
-                                   static_cast<int>(pool)};
-    cuda::fused_forward(device_, blocks_, shape, cuda::elements<T>(x), cuda::elements<T>(weight),
-                        out);
+    const cuda::PlanOperands call{{x.data, weight.data, bias.data}, {y.data, winners}};
+    cuda::ConvolutionPlan plan =
+        cuda::plan_of(planner_.get(), cuda::ConvolutionPass::forward, shape, y.dtype, call);
+    plan.alignment = cuda::common_alignment({x.data});
+    plan.relu = true;
+    const auto own = [this, shape, pool](auto tensor_cores, const cuda::PlanOperands& o) {
+      const cuda::WritePooled<T> out{static_cast<const T*>(o.in[2]), static_cast<T*>(o.out[0]),
+                                     static_cast<std::uint8_t*>(o.out[1]), static_cast<int>(pool)};
+      cuda::fused_forward<tensor_cores.value>(device_, blocks_, shape,
+                                              static_cast<const T*>(o.in[0]),
+                                              static_cast<const T*>(o.in[1]), out);
+    };
+    cuda::run_convolution<T>(
+        planner_.get(), cuda::key_of("conv1d_relu_maxpool_forward", plan, call, pool), plan, call,
+        own, [&] {
+          return cuda::pooled_offers(*this, device_, *planner_, plan, static_cast<int>(pool));
+        });
   });
 }
 
@@ -225,7 +278,7 @@ void CudaBackend::conv1d_relu_maxpool_backward(const Conv1dSpec& spec, std::int6
                           cuda::elements<T>(dbias));
     }
     if constexpr (std::is_same_v<T, float>) {
-      if (spec.groups == 1) {
+      if (!cuda::gradient_is_stored(planner_.get(), shape)) {
         cuda::fused_backward(device_, blocks_, shape, rows, cuda::elements<T>(x),
                              cuda::elements<T>(weight),
                              dx.present() && dx.numel() > 0 ? cuda::elements<T>(dx) : nullptr,

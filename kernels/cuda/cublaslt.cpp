@@ -217,20 +217,9 @@ class LoadedCublasLt final : public CublasLt {
 }  // namespace
 
 std::unique_ptr<CublasLt> make_cublaslt(Stream stream) {
-  if (!loaded().api) return nullptr;
-  try {
-    return std::make_unique<LoadedCublasLt>(*loaded().api, stream);
-  } catch (const DeviceError&) {  // our own kernels serve
-    return nullptr;
-  }
+  return made_with<CublasLt, LoadedCublasLt>(loaded(), stream);
 }
 
-std::string cublaslt_version(std::string& why) {
-  const Loaded<Api>& found = loaded();
-  why = found.why;
-  if (!found.api) return "";
-  const std::size_t version = found.api->version();
-  return version_text(version / 10000, version / 100 % 100, version % 100);
-}
+std::string cublaslt_version(std::string& why) { return version_of(loaded(), why); }
 
 }  // namespace cardiograd::cuda

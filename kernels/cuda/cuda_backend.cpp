@@ -127,8 +127,8 @@ void CudaBackend::copy_to_host(void* host, const void* device, std::size_t bytes
 
 void CudaBackend::synchronize() { cuda::synchronize(device_.stream); }
 
-std::shared_ptr<Backend> make_cuda_backend(int index) {
-  return make_cuda_backend(index, DType::f32, cuda::plan_options_from_environment());
+std::shared_ptr<Backend> make_cuda_backend(int index, const BackendOptions& options) {
+  return make_cuda_backend(index, DType::f32, cuda::plan_options(options));
 }
 
 std::shared_ptr<Backend> make_cuda_backend(int index, DType floating,

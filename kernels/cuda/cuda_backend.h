@@ -11,11 +11,12 @@
 namespace cardiograd {
 
 class Backend;
+struct BackendOptions;
 struct TimedDevice;
 
-// Throws DeviceError: no support in this build, no driver, no such device. Computes in f32, with
-// the plans that the environment asks for (kernels/cuda/planner.h).
-std::shared_ptr<Backend> make_cuda_backend(int index);
+// Throws DeviceError: no support in this build, no driver, no such device. Computes in f32. Throws
+// InputError for what the environment asks for (kernels/cuda/planner.h).
+std::shared_ptr<Backend> make_cuda_backend(int index, const BackendOptions& options);
 // `floating` is f32, or bf16 for bf16 storage.
 std::shared_ptr<Backend> make_cuda_backend(int index, DType floating,
                                            const cuda::PlanOptions& plans);

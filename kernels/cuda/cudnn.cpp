@@ -1,6 +1,6 @@
-// cudnn.h by the library's graph API: a graph of one convolution, or of one and the addition of a
-// bias, of which cuDNN's heuristics name engines. A record is an image of height 1, its channels
-// innermost (NHWC).
+// cudnn.h by the library's graph API: a graph of one convolution, the addition of a bias where
+// there is one, and a ReLU where it is wanted, of which cuDNN's heuristics name engines. A record
+// is an image of height 1, its channels innermost (NHWC).
 #include "kernels/cuda/cudnn.h"
 
 #include <algorithm>
@@ -114,7 +114,14 @@ class Descriptor {
 };
 
 // Names of tensors in a graph.
-enum Tensors : std::int64_t { tensor_x = 1, tensor_weight, tensor_y, tensor_bias, tensor_product };
+enum Tensors : std::int64_t {
+  tensor_x = 1,
+  tensor_weight,
+  tensor_y,
+  tensor_bias,
+  tensor_product,
+  tensor_sum
+};
 
 cudnnDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
@@ -130,6 +137,7 @@ std::int64_t alignment_of(const ConvolutionPlan& plan, Tensors name) {
       return plan.bias_alignment;
     case tensor_weight:
     case tensor_product:
+    case tensor_sum:
       break;
   }
   return 16;
@@ -138,7 +146,7 @@ std::int64_t alignment_of(const ConvolutionPlan& plan, Tensors name) {
 // [lines, steps, channels] in memory. A virtual tensor lives inside a kernel, in f32.
 Descriptor tensor(const Api& api, const ConvolutionPlan& plan, Tensors name, std::int64_t lines,
                   std::int64_t steps, std::int64_t channels) {
-  const bool is_virtual = name == tensor_product;
+  const bool is_virtual = name == tensor_product || name == tensor_sum;
   const std::array<std::int64_t, 4> sizes{lines, channels, 1, steps};
   const std::array<std::int64_t, 4> strides{steps * channels, 1, steps * channels, channels};
   Descriptor made(api, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
@@ -209,13 +217,14 @@ PassNames names_of(ConvolutionPass pass) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-// A convolution, or one and the addition of a bias. Its parts live as long as plans made of it.
+// A convolution and what is done to its result. Its parts live as long as plans made of it.
 class Graph {
  public:
   Graph(const Api& api, cudnnHandle_t handle, const ConvolutionPlan& plan)
       : api_(api), whole_(api, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) {
     std::vector<cudnnBackendDescriptor_t> operations{convolve(plan)};
     if (plan.bias) operations.push_back(add_bias(plan));
+    if (plan.relu) operations.push_back(cut_negative(plan));
     whole_.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle);
     whole_.set<cudnnBackendDescriptor_t>(CUDNN_ATTR_OPERATIONGRAPH_OPS,
                                          CUDNN_TYPE_BACKEND_DESCRIPTOR,
@@ -240,7 +249,7 @@ class Graph {
   cudnnBackendDescriptor_t convolve(const ConvolutionPlan& plan) {
     const Conv1dShape& shape = plan.shape;
     const PassNames names = names_of(plan.pass);
-    product_ = &output(plan, plan.bias ? tensor_product : tensor_y);
+    product_ = &output(plan, plan.bias || plan.relu ? tensor_product : tensor_y);
     const Descriptor& operation = keep(Descriptor(api_, names.operation));
     operation.set(names.convolution, keep(convolution_of(api_, shape.spec)));
     operation.set(names.x,
@@ -254,25 +263,44 @@ class Graph {
     return operation.get();
   }
 
-  cudnnBackendDescriptor_t add_bias(const ConvolutionPlan& plan) {
-    const Descriptor& mode = keep(Descriptor(api_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR));
-    mode.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, CUDNN_POINTWISE_ADD);
+  // An operation on each element of what the graph has computed so far, which becomes `to`.
+  const Descriptor& pointwise(const Descriptor& mode, const ConvolutionPlan& plan, Tensors to) {
     mode.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
     mode.finalize();
     const Descriptor& operation =
         keep(Descriptor(api_, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR));
     operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, mode);
     operation.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, *product_);
+    product_ = &output(plan, to);
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, *product_);
+    return operation;
+  }
+
+  const Descriptor& mode_of(cudnnPointwiseMode_t what) {
+    const Descriptor& mode = keep(Descriptor(api_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR));
+    mode.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, what);
+    return mode;
+  }
+
+  cudnnBackendDescriptor_t add_bias(const ConvolutionPlan& plan) {
+    const Descriptor& operation =
+        pointwise(mode_of(CUDNN_POINTWISE_ADD), plan, plan.relu ? tensor_sum : tensor_y);
     operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
                   keep(tensor(api_, plan, tensor_bias, 1, 1, plan.shape.outputs)));
-    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, output(plan, tensor_y));
+    operation.finalize();
+    return operation.get();
+  }
+
+  cudnnBackendDescriptor_t cut_negative(const ConvolutionPlan& plan) {
+    const Descriptor& mode = mode_of(CUDNN_POINTWISE_RELU_FWD);
+    const Descriptor& operation = pointwise(mode, plan, tensor_y);
     operation.finalize();
     return operation.get();
   }
 
   const Api& api_;
   std::vector<std::unique_ptr<const Descriptor>> parts_;
-  const Descriptor* product_ = nullptr;
+  const Descriptor* product_ = nullptr;  // what the operations so far give
   Descriptor whole_;
 };
 
@@ -436,9 +464,9 @@ class LoadedCudnn final : public Cudnn {
       return;
     }
     if (made->workspace() > most_workspace) return;
-    candidates.push_back({(plan.bias ? "cudnn-bias:" : "cudnn:") +
-                              std::to_string(candidates.size()) + ":engine" +
-                              std::to_string(engine.number),
+    candidates.push_back({"cudnn" + std::string(plan.bias ? "-bias" : "") +
+                              (plan.relu ? "-relu:" : ":") + std::to_string(candidates.size()) +
+                              ":engine" + std::to_string(engine.number),
                           !engine.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
                           static_cast<std::size_t>(made->workspace()),
                           [made](const PlanOperands& operands) { made->run(operands); }});
@@ -450,20 +478,9 @@ class LoadedCudnn final : public Cudnn {
 }  // namespace
 
 std::unique_ptr<Cudnn> make_cudnn(Stream stream) {
-  if (!loaded().api) return nullptr;
-  try {
-    return std::make_unique<LoadedCudnn>(*loaded().api, stream);
-  } catch (const DeviceError&) {  // our own kernels serve
-    return nullptr;
-  }
+  return made_with<Cudnn, LoadedCudnn>(loaded(), stream);
 }
 
-std::string cudnn_version(std::string& why) {
-  const Loaded<Api>& found = loaded();
-  why = found.why;
-  if (!found.api) return "";
-  const std::size_t version = found.api->version();
-  return version_text(version / 10000, version / 100 % 100, version % 100);
-}
+std::string cudnn_version(std::string& why) { return version_of(loaded(), why); }
 
 }  // namespace cardiograd::cuda

@@ -23,6 +23,7 @@ struct ConvolutionPlan {
   ConvolutionPass pass = ConvolutionPass::forward;
   Conv1dShape shape;
   bool bias = false;         // forward alone: added by the same plan
+  bool relu = false;         // forward alone: what is negative becomes 0, in the same plan
   DType dtype = DType::f32;  // f32 or bf16, of all operands; sums are f32
   MathMode math = MathMode::exact;
   int alignment = 16;       // bytes that the addresses of x and y are multiples of,

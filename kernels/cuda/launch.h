@@ -27,6 +27,7 @@
 //     aligned to its size (a GPU faults where it is not, the emulator says so)
 //   copy_async_16(shared, global), commit_async(), wait_async<pending>(): cp.async
 //   mma_bf16(d, a, b), load_matrix_x4 / _x2 (and _transposed): tensor cores (mma.sync m16n8k16)
+//   mma_tf32(d, a, b) of operands that tf32_bits(v) rounded: the same in f32 (m16n8k8)
 //   to_float(v), from_float<T>(v): storage to arithmetic and back; T is float or BFloat16
 //   math::exp, log, log1p, tanh, erf, erfc, sqrt, rsqrt, fma, min, max; math::fast_exp,
 //     math::fast_divide where 2 ulp more do not matter

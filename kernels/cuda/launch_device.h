@@ -157,10 +157,30 @@ CG_DEVICE void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::u
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// A value rounded to TF32, f32 with 10 bits of mantissa, as mma_tf32 wants its operands: to
+// nearest, ties away from zero.
+CG_DEVICE std::uint32_t tf32_bits(float value) {
+  std::uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+  return rounded;
+}
+
+// d += a b: a [16, 8] and b [8, 8] of TF32, d as above (mma.sync.m16n8k8):
+//   a[0]: (g, t)  a[1]: (g + 8, t)  a[2]: (g, t + 4)  a[3]: (g + 8, t + 4)
+//   b[0]: (t, g)  b[1]: (t + 4, g)
+CG_DEVICE void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 // Loads n 8 x 8 matrices of 16-bit elements from shared memory into fragments (ldmatrix): lane
 // 8 i + r gives the address of row r of matrix i, 16 bytes each, 16-byte aligned; register i of
 // lane l holds the elements (l / 4, 2 (l % 4)..) of matrix i, or of its transpose. With x2, the
-// addresses of lanes 16 to 31 are not used.
+// addresses of lanes 16 to 31 are not used. Of 8 x 4 matrices of 32 bits, register i of lane l so
+// gets the element (l / 4, l % 4).
 CG_DEVICE void load_matrix_x4(std::uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])

@@ -1,10 +1,12 @@
 // y = x W^T + b, its gradient to x (dy W) and to W (dy^T x): a matrix product in three orders of
-// its operands, matrix_product.h's in f32 and tensor_product.h's, on tensor cores, in bf16. The
-// gradient to b is a column sum, reduce.cu's.
+// its operands, matrix_product.h's in f32 and tensor_product.h's, on tensor cores, in bf16 and
+// TF32. The gradient to b is a column sum, reduce.cu's.
 //
 // Products with few tiles and great depth (the weight gradient, a classifier on a flattened record)
 // are cut along the depth; partials.h adds the parts. Where there is cuBLASLt, the plan cache
 // measures which of its algorithms or these kernels a shape gets.
+#include <type_traits>
+
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/matrix_product.h"
 #include "kernels/cuda/partials.h"
@@ -41,19 +43,30 @@ void multiply(const Device& device, BlockCache& blocks, const LinearSize& size, 
   sum_partials(device, partial.data(), chunks, count, bias, size.columns, c);
 }
 
-template <bool a_along_depth, bool b_along_depth>
-void multiply(const Device& device, BlockCache& blocks, const LinearSize& size, const BFloat16* a,
-              const BFloat16* b, const BFloat16* bias, BFloat16* c) {
-  const auto factor = [&](const BFloat16* data, std::int64_t lines, bool along) {
-    return TensorFactor{
+// The same on tensor cores: f32 is rounded to TF32.
+template <bool a_along_depth, bool b_along_depth, class T>
+void tensor_multiply(const Device& device, BlockCache& blocks, const LinearSize& size, const T* a,
+                     const T* b, const T* bias, T* c) {
+  const auto factor = [&](const T* data, std::int64_t lines, bool along) {
+    return TensorFactor<T>{
         along ? plain_matrix(data, lines, size.depth) : plain_matrix(data, size.depth, lines),
         along};
   };
-  TensorRows to;
+  TensorRows<T> to;
   to.bias = bias;
   to.y = c;
   tensor_product(device, blocks, factor(a, size.rows, a_along_depth),
                  factor(b, size.columns, b_along_depth), to);
+}
+
+template <bool on_tensor_cores, bool a_along_depth, bool b_along_depth, class T>
+void multiply_by(const Device& device, BlockCache& blocks, const LinearSize& size, const T* a,
+                 const T* b, const T* bias, T* c) {
+  if constexpr (on_tensor_cores) {
+    tensor_multiply<a_along_depth, b_along_depth>(device, blocks, size, a, b, bias, c);
+  } else {
+    multiply<a_along_depth, b_along_depth>(device, blocks, size, a, b, bias, c);
+  }
 }
 
 PlanKey key_of(std::string_view operation, const ProductPlan& plan) {
@@ -85,16 +98,23 @@ void CudaBackend::multiply(std::string_view operation, cuda::ProductPlan plan,
     sum({o.in[0], plan.dtype, {plan.depth, plan.rows}}, 1.0,
         {o.out[1], plan.dtype, {1, plan.rows}});
   };
-  const auto own = [this, plan, sum_a](const cuda::PlanOperands& o) {
-    sum_a(o);
-    cuda::multiply<a_along_depth, b_along_depth>(
-        device_, blocks_, {plan.rows, plan.columns, plan.depth}, static_cast<const T*>(o.in[0]),
-        static_cast<const T*>(o.in[1]), static_cast<const T*>(o.in[2]), static_cast<T*>(o.out[0]));
+  const auto own = [this, plan, sum_a](auto on_tensor_cores) {
+    return [this, plan, sum_a](const cuda::PlanOperands& o) {
+      sum_a(o);
+      cuda::multiply_by<decltype(on_tensor_cores)::value, a_along_depth, b_along_depth>(
+          device_, blocks_, {plan.rows, plan.columns, plan.depth}, static_cast<const T*>(o.in[0]),
+          static_cast<const T*>(o.in[1]), static_cast<const T*>(o.in[2]),
+          static_cast<T*>(o.out[0]));
+    };
   };
-  cuda::run_plan(planner_.get(), cuda::key_of(operation, plan), call, own, [&] {
+  constexpr std::is_same<T, BFloat16> in_bf16;
+  cuda::run_plan(planner_.get(), cuda::key_of(operation, plan), call, own(in_bf16), [&] {
     const bool gradient = plan.extra == cuda::ProductExtra::bias_gradient;
     std::vector<cuda::Candidate> all =
         planner_->products(plan, gradient ? call.out[1] : call.in[2]);
+    if (plan.math == cuda::MathMode::tf32) {
+      all.push_back({"own-tf32", true, 0, own(std::true_type{})});
+    }
     if (!gradient) return all;
     cuda::ProductPlan alone = plan;
     alone.extra = cuda::ProductExtra::none;

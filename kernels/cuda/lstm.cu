@@ -33,7 +33,7 @@ void input_product(const Device& device, BlockCache& blocks, const Lstm& shape, 
   const std::int64_t rows = shape.length * shape.records;
   const std::int64_t columns = 4 * shape.units;
   if constexpr (std::is_same_v<T, BFloat16>) {
-    TensorRows to;
+    TensorRows<BFloat16> to;
     to.bias = bias_ih;
     to.more_bias = bias_hh;
     to.sums = sums;

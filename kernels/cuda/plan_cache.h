@@ -33,7 +33,7 @@ struct PlanKey {
   DType dtype = DType::f32;
   MathMode math = MathMode::exact;
   // Shape, spec and alignment, in an order of the operation's own.
-  std::array<std::int64_t, 13> sizes{};
+  std::array<std::int64_t, 14> sizes{};
 
   bool operator==(const PlanKey&) const = default;
   // "linear_forward bf16 exact 64 256 128 1 16": without the zeros at the end.
@@ -88,6 +88,7 @@ struct PlanOptions {
   PlanRules rules;
   MathMode math = MathMode::exact;
   bool keep = false;  // choices are read from the plan file and kept there
+  std::string file;   // plan_file_path's
 };
 
 // A choice as it is kept.

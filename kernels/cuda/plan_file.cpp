@@ -37,7 +37,7 @@ constexpr std::array<Field, 7> fields{{{"gpu", &PlanMachine::gpu},
 
 [[noreturn]] void refuse(const std::filesystem::path& path, const std::string& why) {
   throw InputError("the plan file " + path.string() + " " + why +
-                   ": remove it, or name another one in CARDIOGRAD_PLAN_FILE");
+                   ": remove it, or name another one (plan_file, CARDIOGRAD_PLAN_FILE)");
 }
 
 // Steadier than std::hash, whose values may change with the library (FNV-1a).
@@ -155,12 +155,12 @@ bool write_synced(const std::string& name, const std::string& text) {
 
 }  // namespace
 
-std::optional<std::filesystem::path> plan_file_path(const PlanMachine& machine) {
+std::optional<std::filesystem::path> plan_file_path(const PlanMachine& machine,
+                                                    const std::string& chosen) {
   const auto variable = [](const char* name) -> std::string {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
-  const std::string chosen = variable("CARDIOGRAD_PLAN_FILE");
   if (chosen == "off") return std::nullopt;
   if (!chosen.empty()) return chosen;
   std::filesystem::path folder = variable("XDG_CACHE_HOME");
@@ -204,7 +204,7 @@ void write_plans(const std::filesystem::path& path, const PlanMachine& machine,
     const std::string why = std::strerror(errno);
     ::unlink(temporary.c_str());
     throw InputError("cannot write the plan file " + path.string() + " (" + why +
-                     "): name another one in CARDIOGRAD_PLAN_FILE, or set it to off");
+                     "): name another one (plan_file, CARDIOGRAD_PLAN_FILE), or off for none");
   }
 }
 

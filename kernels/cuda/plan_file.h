@@ -22,10 +22,11 @@ struct PlanMachine {
   bool operator==(const PlanMachine&) const = default;
 };
 
-// What CARDIOGRAD_PLAN_FILE names; nothing where it is "off". Where it is not set:
+// `chosen`; nothing where it is "off". Where it is empty:
 // $XDG_CACHE_HOME/cardiograd/plans-<gpu>-<hash of the machine>.json, ~/.cache where that is not set
 // either.
-std::optional<std::filesystem::path> plan_file_path(const PlanMachine& machine);
+std::optional<std::filesystem::path> plan_file_path(const PlanMachine& machine,
+                                                    const std::string& chosen);
 
 // The choices in a file, which is read as hostile input; none where there is no file. Throws
 // InputError where it is no plan file or another machine's.

@@ -56,7 +56,7 @@ auto offered(const Offer& offer) -> decltype(offer()) {
   }
 }
 
-bool wants_libraries(const PlanOptions& options) { return options.rules.only != "own"; }
+bool wants_libraries(const PlanOptions& options) { return !options.rules.only.starts_with("own"); }
 
 PlanMachine whole_machine_of(int index) {
   PlanMachine machine = machine_of(index);
@@ -70,11 +70,6 @@ PlanMachine whole_machine_of(int index) {
   return machine;
 }
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOptions& options)
@@ -85,7 +80,8 @@ Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOpt
       cache_(options.rules, std::make_unique<StreamTimer>(stream), workspaces, say) {
   if (!options.keep || !options.rules.only.empty()) return;
   const PlanMachine machine = whole_machine_of(index);
-  if (const auto path = plan_file_path(machine)) keep_in_file(cache_, *path, machine, say);
+  if (const auto path = plan_file_path(machine, options.file))
+    keep_in_file(cache_, *path, machine, say);
 }
 
 std::vector<Candidate> Planner::products(const ProductPlan& plan, const void* bias) {
@@ -109,16 +105,23 @@ int common_alignment(std::initializer_list<const void*> operands) {
   return 1 << std::countr_zero(bits);
 }
 
-PlanOptions plan_options_from_environment() {
+PlanOptions plan_options(const BackendOptions& wanted) {
+  const auto chosen = [](const char* name, const std::string& otherwise) {
+    const char* value = std::getenv(name);
+    return value == nullptr || *value == '\0' ? otherwise : std::string(value);
+  };
   PlanOptions options;
+  options.math = wanted.tf32 ? MathMode::tf32 : MathMode::exact;
   options.keep = true;
-  options.rules.only = variable("CARDIOGRAD_PLANS");
+  options.file = chosen("CARDIOGRAD_PLAN_FILE", wanted.plan_file);
+  options.rules.only = chosen("CARDIOGRAD_PLANS", wanted.plans);
   if (options.rules.only == "measure") options.rules.only.clear();
-  const std::string deterministic = variable("CARDIOGRAD_DETERMINISTIC");
-  if (!deterministic.empty() && deterministic != "0" && deterministic != "1") {
+  const std::string deterministic =
+      chosen("CARDIOGRAD_DETERMINISTIC", wanted.deterministic ? "1" : "0");
+  if (deterministic != "0" && deterministic != "1") {
     throw InputError("CARDIOGRAD_DETERMINISTIC is 0 or 1, not " + quote(deterministic));
   }
-  options.rules.deterministic = deterministic != "0";
+  options.rules.deterministic = deterministic == "1";
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/cpu/block_cache.h"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cudnn.h"
@@ -58,11 +59,10 @@ void run_plan(Planner* planner, const PlanKey& key, const PlanOperands& operands
 // The largest power of two, at most 16, that divides all addresses; absent operands do not count.
 int common_alignment(std::initializer_list<const void*> operands);
 
-// What a user asks for: CARDIOGRAD_PLANS=measure (the default), own (no library's plans), or the
-// beginning of a candidate's name, which is then taken where it is offered;
-// CARDIOGRAD_DETERMINISTIC=0 allows plans whose bits differ from run to run. Throws InputError for
-// other values of the latter.
-PlanOptions plan_options_from_environment();
+// What a user asks for. An environment variable that is set and not empty counts instead of the
+// option: CARDIOGRAD_PLANS, CARDIOGRAD_PLAN_FILE, CARDIOGRAD_DETERMINISTIC (0 or 1). Throws
+// InputError for other values of the last.
+PlanOptions plan_options(const BackendOptions& wanted);
 
 // "cuBLASLt 13.1.0, no cuDNN (libcudnn.so.9: cannot open ...)"
 std::string library_description();

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
 
 namespace cardiograd::cuda {
@@ -47,6 +49,28 @@ Loaded<Api> load(const std::string& file) {
     found.why = error.what();
   }
   return found;
+}
+
+// An Interface as Made(api, stream) gives it; null where the library is missing or refuses, so that
+// our own kernels serve.
+template <class Interface, class Made, class Api>
+std::unique_ptr<Interface> made_with(const Loaded<Api>& library, Stream stream) {
+  if (!library.api) return nullptr;
+  try {
+    return std::make_unique<Made>(*library.api, stream);
+  } catch (const DeviceError&) {
+    return nullptr;
+  }
+}
+
+// "13.1.0" where version() says 130100; empty where the library is missing, and `why` what the
+// loader said.
+template <class Api>
+std::string version_of(const Loaded<Api>& library, std::string& why) {
+  why = library.why;
+  if (!library.api) return "";
+  const std::size_t version = library.api->version();
+  return version_text(version / 10000, version / 100 % 100, version % 100);
 }
 
 }  // namespace cardiograd::cuda

@@ -4,21 +4,20 @@
 
 namespace cardiograd {
 
-std::shared_ptr<Backend> make_cuda_backend(int) {
+namespace {
+
+[[noreturn]] void refuse() {
   throw DeviceError(
       "this build has no CUDA support, because no CUDA toolkit was found when it was configured: "
       "install CUDA 13 and build with the preset \"cuda\", or use device = \"cpu\"");
 }
 
-std::shared_ptr<Backend> make_cuda_backend(int index, DType, const cuda::PlanOptions&) {
-  return make_cuda_backend(index);
-}
+}  // namespace
 
-std::shared_ptr<Backend> make_cuda_kernel_backend(int index, DType) {
-  return make_cuda_backend(index);
-}
-
-TimedDevice make_timed_cuda_device(int index) { return {make_cuda_backend(index), nullptr, "", 0}; }
+std::shared_ptr<Backend> make_cuda_backend(int, const BackendOptions&) { refuse(); }
+std::shared_ptr<Backend> make_cuda_backend(int, DType, const cuda::PlanOptions&) { refuse(); }
+std::shared_ptr<Backend> make_cuda_kernel_backend(int, DType) { refuse(); }
+TimedDevice make_timed_cuda_device(int) { refuse(); }
 
 std::string cuda_backend_description() { return "cuda: not built (no toolkit)"; }
 

@@ -52,10 +52,11 @@ TEST(CudaLibraries, CudnnOffersConvolutions) {
   const Conv1dShape shape{16, 256, 64, 7, 64, 256, spec};
   for (const auto pass : {cuda::ConvolutionPass::forward, cuda::ConvolutionPass::data,
                           cuda::ConvolutionPass::weight}) {
-    EXPECT_FALSE(library->convolutions({pass, shape, false, DType::bf16}).empty())
+    EXPECT_FALSE(library->convolutions({pass, shape, false, false, DType::bf16}).empty())
         << static_cast<int>(pass);
     EXPECT_FALSE(
-        library->convolutions({pass, shape, false, DType::f32, cuda::MathMode::tf32}).empty())
+        library->convolutions({pass, shape, false, false, DType::f32, cuda::MathMode::tf32})
+            .empty())
         << static_cast<int>(pass);
   }
 }

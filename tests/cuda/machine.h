@@ -22,7 +22,5 @@ bool is_emulated();
 // Beginnings of the names of the plans that its libraries may offer for "linear", "conv1d" or
 // "lstm", or "measure".
 std::vector<std::string> plan_candidates(const std::string& operation);
-// Whether f32 can be computed with rounded factors.
-bool has_tf32();
 
 }  // namespace cardiograd::testing

@@ -22,6 +22,4 @@ std::vector<std::string> plan_candidates(const std::string& operation) {
   return names;
 }
 
-bool has_tf32() { return true; }
-
 }  // namespace cardiograd::testing

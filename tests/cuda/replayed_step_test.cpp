@@ -15,7 +15,7 @@ namespace {
 
 #define SKIP_WITHOUT_DEVICE()                \
   try {                                      \
-    make_cuda_backend(0);                    \
+    make_backend("cuda");                    \
   } catch (const DeviceError& error) {       \
     CARDIOGRAD_WITHOUT_DEVICE(error.what()); \
   }

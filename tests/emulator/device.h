@@ -235,6 +235,10 @@ void wait_async() {
 
 void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
               Location where = Location::current());
+// Stops at an operand that is not rounded: what a GPU makes of its lower bits is undefined.
+void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+              Location where = Location::current());
+std::uint32_t tf32_bits(float value);
 void load_matrix_x4(std::uint32_t (&r)[4], const void* row, Location where = Location::current());
 void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row,
                                Location where = Location::current());

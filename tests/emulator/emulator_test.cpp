@@ -2,8 +2,10 @@
 #include "tests/emulator/emulator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -104,6 +106,23 @@ TEST_P(InOrder, TensorCoresMultiply) {
       const auto at = static_cast<std::size_t>(row * n + column);
       EXPECT_NEAR(by_hand[at], expected, 1e-5) << row << ", " << column;
       EXPECT_NEAR(by_ldmatrix[at], expected, 1e-5) << row << ", " << column;
+    }
+  }
+}
+
+TEST_P(InOrder, TensorCoresMultiplyInTf32) {
+  const std::vector<float> a = some_floats(16 * 8);
+  const std::vector<float> b = some_floats(8 * 8);
+  std::vector<float> c(16 * 8);
+  start<multiply_tf32>(1, 32, a.data(), b.data(), c.data(), true);
+  for (std::size_t row = 0; row < 16; ++row) {
+    for (std::size_t column = 0; column < 8; ++column) {
+      double expected = 0.0;
+      for (std::size_t i = 0; i < 8; ++i) {
+        expected += std::bit_cast<float>(cuda::tf32_bits(a[row * 8 + i])) *
+                    std::bit_cast<float>(cuda::tf32_bits(b[i * 8 + column]));
+      }
+      EXPECT_NEAR(c[row * 8 + column], expected, 1e-5) << row << ", " << column;
     }
   }
 }
@@ -242,6 +261,26 @@ TEST(PlantedFault, MisalignedPack) {
   EXPECT_NE(text.find("an access of 16 bytes is misaligned at tests/emulator/kernels.h:"),
             std::string::npos)
       << text;
+}
+
+TEST(PlantedFault, OperandsThatAreNotRoundedToTf32) {
+  const std::vector<float> x(128, 1.0F + 0x1p-12F);
+  std::vector<float> y(128);
+  const std::string text = complaint<multiply_tf32>(32, x.data(), x.data(), y.data(), false);
+  EXPECT_NE(text.find("an operand of mma_tf32 is not rounded by tf32_bits at "), std::string::npos)
+      << text;
+}
+
+TEST(Tf32, IsTheNearestTiesAwayFromZero) {
+  const auto rounded = [](float value) { return std::bit_cast<float>(cuda::tf32_bits(value)); };
+  EXPECT_EQ(rounded(1.0F + 0x1p-10F), 1.0F + 0x1p-10F);
+  EXPECT_EQ(rounded(1.0F + 0x1p-11F), 1.0F + 0x1p-10F);
+  EXPECT_EQ(rounded(-1.0F - 0x1p-11F), -1.0F - 0x1p-10F);
+  EXPECT_EQ(rounded(1.0F + 0x1p-12F), 1.0F);
+  EXPECT_EQ(rounded(2.0F - 0x1p-23F), 2.0F);
+  EXPECT_TRUE(std::isnan(rounded(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_EQ(rounded(-std::numeric_limits<float>::infinity()),
+            -std::numeric_limits<float>::infinity());
 }
 
 TEST(PlantedFault, TooManyThreadsOrTooMuchSharedMemory) {

@@ -100,6 +100,21 @@ inline CG_KERNEL(32) void multiply_by_ldmatrix(const BFloat16* a, const BFloat16
   store_fragment(d, c, n);
 }
 
+// A tile of 16 x 8 of C from a [16, 8] and b [8, 8]; operands as they are unless they are rounded.
+inline CG_KERNEL(32) void multiply_tf32(const float* a, const float* b, float* c, bool rounded) {
+  const int g = lane_of() / 4;
+  const int t = lane_of() % 4;
+  const auto bits = [=](float value) {
+    return rounded ? tf32_bits(value) : std::bit_cast<std::uint32_t>(value);
+  };
+  const std::uint32_t left[4] = {bits(a[g * 8 + t]), bits(a[(g + 8) * 8 + t]),
+                                 bits(a[g * 8 + t + 4]), bits(a[(g + 8) * 8 + t + 4])};
+  const std::uint32_t right[2] = {bits(b[t * 8 + g]), bits(b[(t + 4) * 8 + g])};
+  float d[4] = {};
+  mma_tf32(d, left, right);
+  store_fragment(d, c, 8);
+}
+
 inline CG_KERNEL(64) void warp_operations(unsigned* y, unsigned* counter) {
   const auto lane = static_cast<unsigned>(lane_of());
   const unsigned half = lane < 16 ? 0x0000ffffU : 0xffff0000U;

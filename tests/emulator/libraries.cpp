@@ -1,21 +1,43 @@
-// Stand-ins for cuBLASLt and cuDNN on the emulator, whose memory is the host's: one plan each, in
-// naive loops, with the libraries' own orders of operands. They show that the backend asks a
-// library for the right thing and gives it the right operands; not that the real ones obey.
+// Stand-ins for cuBLASLt and cuDNN on the emulator, whose memory is the host's: naive loops with
+// the libraries' own orders of operands, and a plan of cuDNN's that is not deterministic. They show
+// that the backend asks a library for the right thing and gives it the right operands; not that the
+// real ones obey.
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/cudnn.h"
+#include "tests/emulator/device.h"
 #include "tests/emulator/machine_state.h"
 
 namespace cardiograd::cuda {
 namespace {
 
-// A value of either storage by its number; null stands for zeros.
+// Storage whose values are rounded to TF32 when they are read.
+struct Tf32 {
+  float value;
+  explicit Tf32(float v) : value(v) {}
+  explicit operator float() const { return std::bit_cast<float>(tf32_bits(value)); }
+};
+// What is added but not multiplied is not rounded.
+template <class T>
+using Summand = std::conditional_t<std::is_same_v<T, Tf32>, float, T>;
+
+// Calls f with the element type of a plan's factors.
+template <class Plan, class F>
+void with_factors(const Plan& plan, const F& f) {
+  if (plan.dtype == DType::bf16) return f(BFloat16{});
+  if (plan.math == MathMode::tf32) return f(Tf32(0.0F));
+  f(0.0F);
+}
+
+// A value of any storage by its number; null stands for zeros.
 template <class T>
 double at(const void* data, std::int64_t i) {
   return data == nullptr ? 0.0
@@ -28,8 +50,8 @@ void put(void* data, std::int64_t i, double value) {
 
 template <class T>
 void multiply(const ProductPlan& plan, const PlanOperands& o) {
-  const auto a = [&](std::int64_t row, std::int64_t k) {
-    return at<T>(o.in[0], plan.a_along_depth ? row * plan.depth + k : k * plan.rows + row);
+  const auto place_of_a = [&](std::int64_t row, std::int64_t k) {
+    return plan.a_along_depth ? row * plan.depth + k : k * plan.rows + row;
   };
   const auto b = [&](std::int64_t k, std::int64_t column) {
     return at<T>(o.in[1], plan.b_along_depth ? column * plan.depth + k : k * plan.columns + column);
@@ -37,11 +59,15 @@ void multiply(const ProductPlan& plan, const PlanOperands& o) {
   const void* bias = plan.extra == ProductExtra::bias ? o.in[2] : nullptr;
   for (std::int64_t row = 0; row < plan.rows; ++row) {
     double sum_of_a = 0.0;
-    for (std::int64_t k = 0; k < plan.depth; ++k) sum_of_a += a(row, k);
+    for (std::int64_t k = 0; k < plan.depth; ++k) {
+      sum_of_a += at<Summand<T>>(o.in[0], place_of_a(row, k));
+    }
     if (plan.extra == ProductExtra::bias_gradient) put<T>(o.out[1], row, sum_of_a);
     for (std::int64_t column = 0; column < plan.columns; ++column) {
-      double sum = at<T>(bias, column);
-      for (std::int64_t k = 0; k < plan.depth; ++k) sum += a(row, k) * b(k, column);
+      double sum = at<Summand<T>>(bias, column);
+      for (std::int64_t k = 0; k < plan.depth; ++k) {
+        sum += at<T>(o.in[0], place_of_a(row, k)) * b(k, column);
+      }
       put<T>(o.out[0], row * plan.columns + column, sum);
     }
   }
@@ -68,7 +94,7 @@ void for_each_product(const Conv1dShape& shape, const F& f) {
 }
 
 template <class T>
-void convolve(const ConvolutionPlan& plan, const PlanOperands& o) {
+void convolve(const ConvolutionPlan& plan, const PlanOperands& o, double factor) {
   const Conv1dShape& shape = plan.shape;
   const std::int64_t outputs = shape.records * shape.output_length * shape.outputs;
   std::vector<double> sums;
@@ -76,7 +102,8 @@ void convolve(const ConvolutionPlan& plan, const PlanOperands& o) {
     case ConvolutionPass::forward:
       sums.resize(static_cast<std::size_t>(outputs));
       for (std::int64_t i = 0; i < outputs; ++i) {
-        sums[static_cast<std::size_t>(i)] = at<T>(plan.bias ? o.in[2] : nullptr, i % shape.outputs);
+        sums[static_cast<std::size_t>(i)] =
+            at<Summand<T>>(plan.bias ? o.in[2] : nullptr, i % shape.outputs);
       }
       for_each_product(shape, [&](auto x, auto w, auto y) {
         sums[static_cast<std::size_t>(y)] += at<T>(o.in[0], x) * at<T>(o.in[1], w);
@@ -97,7 +124,8 @@ void convolve(const ConvolutionPlan& plan, const PlanOperands& o) {
       break;
   }
   for (std::size_t i = 0; i < sums.size(); ++i) {
-    put<T>(o.out[0], static_cast<std::int64_t>(i), sums[i]);
+    if (plan.relu) sums[i] = std::max(sums[i], 0.0);
+    put<T>(o.out[0], static_cast<std::int64_t>(i), factor * sums[i]);
   }
 }
 
@@ -120,20 +148,25 @@ class NaiveProducts final : public CublasLt {
     const std::string name =
         plan.extra == ProductExtra::bias_gradient ? "cublaslt-bgrad:0" : "cublaslt:0";
     return {candidate(name, [plan](const PlanOperands& operands) {
-      plan.dtype == DType::bf16 ? multiply<BFloat16>(plan, operands)
-                                : multiply<float>(plan, operands);
+      with_factors(plan, [&](auto factor) { multiply<decltype(factor)>(plan, operands); });
     })};
   }
 };
 
+// Its second plan gives a little more at every call.
 class NaiveConvolutions final : public Cudnn {
  public:
   std::vector<Candidate> convolutions(const ConvolutionPlan& plan) override {
-    const std::string name = plan.bias ? "cudnn-bias:0:engine0" : "cudnn:0:engine0";
-    return {candidate(name, [plan](const PlanOperands& operands) {
-      plan.dtype == DType::bf16 ? convolve<BFloat16>(plan, operands)
-                                : convolve<float>(plan, operands);
-    })};
+    const auto run = [plan](const PlanOperands& operands, double factor) {
+      with_factors(plan, [&](auto f) { convolve<decltype(f)>(plan, operands, factor); });
+    };
+    const std::string family =
+        "cudnn" + std::string(plan.bias ? "-bias" : "") + (plan.relu ? "-relu:" : ":");
+    Candidate loose = candidate(
+        family + "1:engine1",
+        [run, calls = std::make_shared<int>(0)](const auto& o) { run(o, 1.0 + 1e-5 * ++*calls); });
+    loose.deterministic = false;
+    return {candidate(family + "0:engine0", [run](const auto& o) { run(o, 1.0); }), loose};
   }
 };
 

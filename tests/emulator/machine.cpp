@@ -22,8 +22,6 @@ std::vector<std::string> plan_candidates(const std::string& operation) {
   return {"c", operation == "conv1d" ? "cudnn:" : "cublaslt:"};
 }
 
-bool has_tf32() { return false; }
-
 }  // namespace cardiograd::testing
 
 // A fault leaves its fibre where it stands, with all that its stack owns: in this program leaks

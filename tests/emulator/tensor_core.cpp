@@ -6,7 +6,14 @@
 namespace cardiograd::cuda {
 namespace {
 
-float half_of(std::uint32_t word, int which) {
+constexpr std::uint32_t below_tf32 = 0x1fff;
+
+bool is_finite(std::uint32_t bits) { return (bits & 0x7f800000U) != 0x7f800000U; }
+
+// A register holds two bf16 or one TF32.
+template <bool tf32>
+float element_of(std::uint32_t word, int which) {
+  if (tf32) return std::bit_cast<float>(word);
   return std::bit_cast<float>(which == 0 ? word << 16 : word & 0xffff0000U);
 }
 
@@ -16,18 +23,23 @@ struct Fragments {
   const std::uint32_t (*b)[2];
 };
 
+template <bool tf32>
 void multiply(void* const (&payloads)[32], std::uint32_t) {
-  float a[16][16];
-  float b[16][8];
+  constexpr int each = tf32 ? 1 : 2;
+  constexpr int depth = each * 8;
+  float a[16][depth];
+  float b[depth][8];
   for (int lane = 0; lane < 32; ++lane) {
     const auto& from = *static_cast<const Fragments*>(payloads[lane]);
     const int g = lane / 4;
-    const int t = lane % 4;
-    for (int i = 0; i < 2; ++i) {
+    const int t = lane % 4 * each;
+    for (int i = 0; i < each; ++i) {
       for (int part = 0; part < 4; ++part) {
-        a[g + part % 2 * 8][2 * t + part / 2 * 8 + i] = half_of((*from.a)[part], i);
+        a[g + part % 2 * 8][t + part / 2 * (depth / 2) + i] = element_of<tf32>((*from.a)[part], i);
       }
-      for (int part = 0; part < 2; ++part) b[2 * t + part * 8 + i][g] = half_of((*from.b)[part], i);
+      for (int part = 0; part < 2; ++part) {
+        b[t + part * (depth / 2) + i][g] = element_of<tf32>((*from.b)[part], i);
+      }
     }
   }
   for (int lane = 0; lane < 32; ++lane) {
@@ -36,8 +48,17 @@ void multiply(void* const (&payloads)[32], std::uint32_t) {
       const int row = lane / 4 + part / 2 * 8;
       const int column = 2 * (lane % 4) + part % 2;
       float sum = 0.0F;
-      for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][column];
+      for (int k = 0; k < depth; ++k) sum += a[row][k] * b[k][column];
       (*to.d)[part] += sum;
+    }
+  }
+}
+
+template <std::size_t n>
+void check_rounded(const std::uint32_t (&operand)[n], Location where) {
+  for (const std::uint32_t bits : operand) {
+    if (is_finite(bits) && (bits & below_tf32) != 0) {
+      emulator::stop("an operand of mma_tf32 is not rounded by tf32_bits", where);
     }
   }
 }
@@ -79,7 +100,21 @@ void load_matrices(std::uint32_t* registers, const void* row, Location where) {
 void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
               Location where) {
   Fragments mine{&d, &a, &b};
-  emulator::warp_meeting("mma_bf16", full_warp, &mine, multiply, where);
+  emulator::warp_meeting("mma_bf16", full_warp, &mine, multiply<false>, where);
+}
+
+void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+              Location where) {
+  check_rounded(a, where);
+  check_rounded(b, where);
+  Fragments mine{&d, &a, &b};
+  emulator::warp_meeting("mma_tf32", full_warp, &mine, multiply<true>, where);
+}
+
+// To add half of what falls away rounds the magnitude, and carries into the exponent.
+std::uint32_t tf32_bits(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return is_finite(bits) ? (bits + (below_tf32 + 1) / 2) & ~below_tf32 : bits;
 }
 
 void load_matrix_x4(std::uint32_t (&r)[4], const void* row, Location where) {

@@ -3,21 +3,21 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <map>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "kernels/cuda/plan_file.h"
 #include "kernels/error.h"
+#include "tests/support/environment_variable.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
 namespace {
 
+using cardiograd::testing::EnvironmentVariable;
 using cardiograd::testing::error_of;
 using cardiograd::testing::read_file;
 using cardiograd::testing::TempFolder;
@@ -304,7 +304,7 @@ class PlanFiles : public Plans {
     folder_.write("plans.json", text);
     std::string error = error_of([&] { cuda::read_plans(file_, h200()); });
     const std::string head = "the plan file " + file_.string() + " ";
-    const std::string tail = ": remove it, or name another one in CARDIOGRAD_PLAN_FILE";
+    const std::string tail = ": remove it, or name another one (plan_file, CARDIOGRAD_PLAN_FILE)";
     if (!error.starts_with(head) || !error.ends_with(tail)) return "?? " + error;
     return error.substr(head.size(), error.size() - head.size() - tail.size());
   }
@@ -373,7 +373,7 @@ TEST_F(PlanFiles, AnotherMachinesFileIsIgnoredAndKept) {
             std::vector<std::string>{
                 "the plan file " + file_.string() +
                 " was timed with driver \"13.0\", here it is \"13.1\": remove it, or name another "
-                "one in CARDIOGRAD_PLAN_FILE; plans are timed anew and not kept"});
+                "one (plan_file, CARDIOGRAD_PLAN_FILE); plans are timed anew and not kept"});
 }
 
 TEST_F(PlanFiles, FilesThatCannotBeWrittenAreSaidOnce) {
@@ -385,8 +385,8 @@ TEST_F(PlanFiles, FilesThatCannotBeWrittenAreSaidOnce) {
   chosen(plans, key(2), {candidate("own", 3), candidate("a", 1)});
   EXPECT_EQ(device_.said,
             std::vector<std::string>{"cannot write the plan file " + file_.string() +
-                                     " (Not a directory): name another one in "
-                                     "CARDIOGRAD_PLAN_FILE, or set it to off; plans of this run "
+                                     " (Not a directory): name another one (plan_file, "
+                                     "CARDIOGRAD_PLAN_FILE), or off for none; plans of this run "
                                      "are not kept"});
 }
 
@@ -415,46 +415,24 @@ TEST_F(PlanFiles, HostileFilesAreRefused) {
   std::filesystem::create_directory(file_);
   EXPECT_EQ(error_of([&] { cuda::read_plans(file_, h200()); }),
             "the plan file " + file_.string() +
-                " is not a regular file: remove it, or name another one in CARDIOGRAD_PLAN_FILE");
+                " is not a regular file: remove it, or name another one (plan_file, "
+                "CARDIOGRAD_PLAN_FILE)");
 }
 
 TEST_F(PlanFiles, NoFileHoldsNoPlans) { EXPECT_TRUE(cuda::read_plans(file_, h200()).empty()); }
 
-// Environment variables for the length of a test.
-class Variable {
- public:
-  Variable(const char* name, const char* value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    set(value);
-  }
-  ~Variable() { set(old_ ? old_->c_str() : nullptr); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  void set(const char* value) const {
-    static_cast<void>(value == nullptr ? ::unsetenv(name_) : ::setenv(name_, value, 1));
-  }
-  const char* name_;
-  std::optional<std::string> old_;
-};
-
 TEST_F(PlanFiles, TheirPlaceDependsOnTheMachine) {
-  const Variable file("CARDIOGRAD_PLAN_FILE", nullptr), cache("XDG_CACHE_HOME", nullptr);
-  const Variable home("HOME", "/home/x");
-  const std::string here = cuda::plan_file_path(h200()).value();
+  const EnvironmentVariable cache("XDG_CACHE_HOME", nullptr), home("HOME", "/home/x");
+  const std::string here = cuda::plan_file_path(h200(), "").value();
   EXPECT_TRUE(here.starts_with("/home/x/.cache/cardiograd/plans-nvidia-h200-")) << here;
   PlanMachine other = h200();
   other.cudnn = "9.20.0";
-  EXPECT_NE(cuda::plan_file_path(other).value(), here);
-  const Variable place("XDG_CACHE_HOME", "/c");
-  EXPECT_TRUE(cuda::plan_file_path(h200()).value().string().starts_with("/c/cardiograd/plans-"));
-  {
-    const Variable chosen("CARDIOGRAD_PLAN_FILE", "/p/q.json");
-    EXPECT_EQ(cuda::plan_file_path(h200()).value(), "/p/q.json");
-  }
-  const Variable off("CARDIOGRAD_PLAN_FILE", "off");
-  EXPECT_FALSE(cuda::plan_file_path(h200()).has_value());
+  EXPECT_NE(cuda::plan_file_path(other, "").value(), here);
+  const EnvironmentVariable place("XDG_CACHE_HOME", "/c");
+  EXPECT_TRUE(
+      cuda::plan_file_path(h200(), "").value().string().starts_with("/c/cardiograd/plans-"));
+  EXPECT_EQ(cuda::plan_file_path(h200(), "/p/q.json").value(), "/p/q.json");
+  EXPECT_FALSE(cuda::plan_file_path(h200(), "off").has_value());
 }
 
 }  // namespace

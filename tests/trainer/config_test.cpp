@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 
+#include "kernels/backend.h"
 #include "tests/support/temp_folder.h"
 
 namespace cardiograd {
@@ -51,7 +52,9 @@ RunConfig unusual() {
   c.run = {"dir/with space", false, false, 10, 20, 2.5, 3};
   c.device = "cuda:3";
   c.precision = "bf16";
-  c.deterministic = true;
+  c.deterministic = false;
+  c.plans = "own";
+  c.plan_file = "plans.json";
   c.threads = 3;
   return c;
 }
@@ -86,9 +89,10 @@ TEST(Config, WhatIsWrittenReadsBackAsTheSame) {
 // The resolved config that a run keeps names every key, so reading it above has tried each one.
 TEST(Config, EveryKeyIsListed) {
   const std::string help = describe_config();
-  for (const char* key : {"data.path", "data.rate", "data.task", "data.inputs", "model.name",
-                          "train.epochs", "train.batch_size", "train.optimizer", "train.lr",
-                          "train.seed", "run.dir", "device", "precision", "deterministic"}) {
+  for (const char* key :
+       {"data.path", "data.rate", "data.task", "data.inputs", "model.name", "train.epochs",
+        "train.batch_size", "train.optimizer", "train.lr", "train.seed", "run.dir", "device",
+        "precision", "deterministic", "plans", "plan_file"}) {
     EXPECT_NE(help.find("  " + std::string(key) + " = "), std::string::npos) << key;
   }
   const std::string written = to_toml(unusual());
@@ -172,18 +176,34 @@ TEST(Config, EachValueThatIsNotAllowedIsRefused) {
             "tf32, bf16");
 }
 
+TEST(Config, ReachesTheDevice) {
+  const BackendOptions usual = backend_options(read_text_config(minimal));
+  EXPECT_FALSE(usual.tf32);
+  EXPECT_TRUE(usual.deterministic);
+  EXPECT_EQ(usual.plans, "measure");
+  EXPECT_EQ(usual.plan_file, "");
+  const BackendOptions asked = backend_options(read_text_config(
+      minimal,
+      {"device=cuda", "precision=tf32", "deterministic=false", "plans=own", "plan_file=p.json"}));
+  EXPECT_TRUE(asked.tf32);
+  EXPECT_FALSE(asked.deterministic);
+  EXPECT_EQ(asked.plans, "own");
+  EXPECT_EQ(asked.plan_file, "p.json");
+  EXPECT_FALSE(backend_options(read_text_config(minimal, {"device=cuda", "precision=bf16"})).tf32);
+}
+
 TEST(Config, OverridesComeLast) {
   const RunConfig c = read_text_config(
       minimal + "[train]\nepochs = 4\n",
       {"train.epochs=9", "data.path=/a b/c=d.st", "run.dir=\"quoted\"", "data.inputs=[\"notes\"]",
-       "data.train_folds=[3, 4]", "train.lr=1e-3", "deterministic=true", "train.epochs=11"});
+       "data.train_folds=[3, 4]", "train.lr=1e-3", "deterministic=false", "train.epochs=11"});
   EXPECT_EQ(c.train.epochs, 11) << "the last one counts";
   EXPECT_EQ(c.data.path, "/a b/c=d.st");
   EXPECT_EQ(c.run.dir, "quoted");
   EXPECT_EQ(c.data.inputs, (std::vector<std::string>{"notes"}));
   EXPECT_EQ(c.data.train_folds, (std::vector<std::int64_t>{3, 4}));
   EXPECT_EQ(c.train.lr, 1e-3);
-  EXPECT_TRUE(c.deterministic);
+  EXPECT_FALSE(c.deterministic);
 }
 
 TEST(Config, EachBadOverrideIsRefused) {
@@ -218,9 +238,8 @@ TEST(Config, ValuesThatDoNotFitTogetherAreRefused) {
   EXPECT_EQ(error(minimal, {"data.rate=250"}), ": data.rate must be 100 or 500");
   EXPECT_EQ(error(minimal, {"precision=bf16"}),
             ": precision \"bf16\" needs a CUDA device; on the CPU use \"fp32\"");
-  EXPECT_EQ(error(minimal, {"precision=tf32", "device=cuda"}),
-            ": precision \"tf32\" is not there: our kernels multiply in fp32 or bf16; use one of "
-            "these");
+  EXPECT_EQ(error(minimal, {"precision=tf32"}),
+            ": precision \"tf32\" needs a CUDA device; on the CPU use \"fp32\"");
   EXPECT_EQ(error(minimal, {"data.train_folds=[1, 9]"}),
             ": fold 9 is both trained on and evaluated");
   EXPECT_EQ(error(minimal, {"data.test_folds=[8]"}), ": fold 8 is both trained on and evaluated");

@@ -1,7 +1,7 @@
 """Training steps of the seed's models: cardiograd against PyTorch, in turns.
 
     python tools/peer/bench_torch.py build/release/cardiograd [--threads 2] [--rounds 5] [--models cnn transformer]
-    python tools/peer/bench_torch.py ./cardiograd --device cuda --precision fp32 bf16 --modes eager compile graph
+    python tools/peer/bench_torch.py ./cardiograd --device cuda --precision fp32 tf32 bf16 --modes eager compile graph
 
 Each round times PyTorch, then `cardiograd bench`, on random records of the same shapes; the table
 (Markdown, for docs/performance.md and docs/gpu-results.md) holds the medians and their ratio. Leave
@@ -9,7 +9,8 @@ the machine alone meanwhile. Needs torch from PyPI; for development only.
 
 On a GPU the batch is in its memory before the clock starts, for both. PyTorch's modes there: eager;
 compile: torch.compile, mode max-autotune; graph: the whole eager step captured in one CUDA graph and
-replayed. Its fp32 is without TF32, as ours; its bf16 is autocast with float32 parameters.
+replayed. Its fp32 is without TF32, as ours; its tf32 lets cuBLAS and cuDNN round f32 factors; its bf16 is
+autocast with float32 parameters.
 """
 
 import argparse
@@ -159,6 +160,8 @@ def cardiograd_round(model, precision, arguments):
 
 def compare(model, precision, arguments):
     """The row of one model: medians of PyTorch in each mode, of cardiograd, and the ratios."""
+    if arguments.device != "cpu":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     peers, torch_rates, failed = {}, {mode: [] for mode in arguments.modes}, {}
     for mode in arguments.modes:
         # One mode that PyTorch cannot do must not cost the others.
@@ -191,14 +194,12 @@ def compare(model, precision, arguments):
 def check(arguments, parser):
     if arguments.device == "cpu":
         if "graph" in arguments.modes or arguments.precision != ["fp32"]:
-            parser.error("the mode graph and the precision bf16 need --device cuda")
+            parser.error("the mode graph and the precisions tf32 and bf16 need --device cuda")
         torch.set_num_threads(arguments.threads)
         return f"{arguments.threads} threads"
     if not torch.cuda.is_available():
         sys.exit("bench_torch.py: no CUDA device can be used by this PyTorch")
     torch.cuda.set_device(torch.device(arguments.device))
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 
@@ -207,7 +208,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("program")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "bf16"])
+    parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "tf32", "bf16"])
     parser.add_argument("--modes", nargs="+", default=["eager"], choices=["eager", "compile", "graph"])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
