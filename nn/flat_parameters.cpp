@@ -55,6 +55,7 @@ FlatParameters::FlatParameters(const Module& module, const FlatOptions& options)
     std::stable_partition(trained.begin(), trained.end(), gets_weight_decay);
   }
   lay_out(trained, options.decay_groups);
+  place_gradients(options);
   cut_buckets(options.bucket_bytes);
   const std::shared_ptr<Backend>& backend = values_.backend();
   for (std::size_t i = 0; i < spans_.size(); ++i) {
@@ -85,8 +86,20 @@ void FlatParameters::lay_out(const std::vector<NamedTensor>& trained, bool decay
   }
   const std::shared_ptr<Backend>& backend = trained.front().tensor.backend();
   values_ = Tensor::full(backend, {total}, dtype, 0.0);
-  gradients_ = Tensor::full(backend, {total}, dtype, 0.0);
   master_ = dtype == DType::bf16 ? Tensor::full(backend, {total}, DType::f32, 0.0) : values_;
+}
+
+void FlatParameters::place_gradients(const FlatOptions& options) {
+  const std::shared_ptr<Backend>& backend = values_.backend();
+  const View like = values_.view();
+  std::shared_ptr<void> memory;
+  if (options.gradient_memory) memory = options.gradient_memory(like.bytes());
+  if (memory) {
+    gradients_ = Tensor::borrow(backend, {memory.get(), like.dtype, like.dims}, memory);
+    backend->fill(gradients_.view(), 0.0);
+  } else {
+    gradients_ = Tensor::full(backend, like.dims, like.dtype, 0.0);
+  }
 }
 
 void FlatParameters::cut_buckets(std::int64_t bucket_bytes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,6 +21,9 @@ struct FlatOptions {
   std::vector<std::string> frozen{};
   // A bucket of gradients ends with the parameter that fills it up to this size.
   std::int64_t bucket_bytes = std::int64_t{1} << 20;
+  // Where the gradients lie, in the backend's memory; without it, or where it gives none, they have
+  // memory of their own. Processes may share it.
+  std::function<std::shared_ptr<void>(std::size_t bytes)> gradient_memory{};
 };
 
 class FlatParameters {
@@ -81,6 +85,7 @@ class FlatParameters {
   };
 
   void lay_out(const std::vector<NamedTensor>& trained, bool decay_groups);
+  void place_gradients(const FlatOptions& options);
   void cut_buckets(std::int64_t bucket_bytes);
   void complete(std::size_t parameter);
   void report(Bucket& bucket);

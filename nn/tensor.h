@@ -19,7 +19,7 @@ class Storage {
  public:
   Storage(std::shared_ptr<Backend> backend, std::size_t bytes);
   // Memory that somebody else owns (a mapped file); `owner` keeps it alive. Read-only by
-  // convention.
+  // convention, unless the owner lent it for writing.
   Storage(std::shared_ptr<Backend> backend, const void* data, std::shared_ptr<const void> owner);
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;

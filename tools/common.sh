@@ -36,6 +36,19 @@ option_count() {
   printf '%s\n' "$value"
 }
 
+# The median of the numbers on standard input, a line each.
+median() { sort -g | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
+
+# lean_config MODEL: a trainer's configuration that neither draws nor writes a line a step.
+lean_config() {
+  printf '[model]\nname = "%s"\n[run]\nplots = false\ntensorboard = false\nlog_every = 1000000\n' "$1"
+}
+
+# logged EVENT KEY RUN: the number under KEY in each line of that kind of a run's metrics.jsonl.
+logged() {
+  grep "\"event\":\"$1\"" "$3/metrics.jsonl" | sed "s/.*\"$2\":\([0-9.e+-]*\).*/\1/"
+}
+
 # A duration in seconds, as people read it.
 duration() {
   if (($1 < 60)); then

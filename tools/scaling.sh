@@ -46,8 +46,7 @@ command -v mpirun >/dev/null || fail "mpirun is not installed: tools/install_dep
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-printf '[model]\nname = "%s"\n[run]\nplots = false\ntensorboard = false\nlog_every = 1000000\n' \
-  "$model" >"$work/config.toml"
+lean_config "$model" >"$work/config.toml"
 export OMP_NUM_THREADS=1
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
@@ -57,18 +56,15 @@ speed() {
   shift
   "$@" "$trainer" fit "$work/config.toml" "data.path=$data" "run.dir=$run" \
     "train.batch_size=$batch" train.epochs=2 --quiet >/dev/null
-  grep '"event":"epoch"' "$run/metrics.jsonl" | tail -1 |
-    sed 's/.*"records_per_second":\([0-9.e+]*\).*/\1/'
+  logged epoch records_per_second "$run" | tail -1
 }
-
-median() { sort -g "$1" | sed -n "$(((turns + 1) / 2))p"; }
 
 for ((turn = 1; turn <= turns; turn++)); do
   speed "one$turn" env >>"$work/one.txt"
   speed "two$turn" mpirun -np 2 --bind-to core >>"$work/two.txt"
 done
-one=$(median "$work/one.txt")
-two=$(median "$work/two.txt")
+one=$(median <"$work/one.txt")
+two=$(median <"$work/two.txt")
 say "$model, batches of $batch, medians of $turns: one process $one records/s, two $two: $(
   awk -v one="$one" -v two="$two" 'BEGIN { printf "%.2f times", two / one }'
 )"

@@ -93,6 +93,8 @@ bool Communicator::all(bool mine, std::string_view what) { return !any(!mine, wh
 
 void Communicator::barrier(std::string_view what) { static_cast<void>(all_gather_bytes({}, what)); }
 
+std::shared_ptr<void> Communicator::shared_memory(std::size_t, std::string_view) { return nullptr; }
+
 std::vector<int> Communicator::silent_ranks(double) { return {}; }
 
 std::shared_ptr<Communicator> make_communicator(const Launch& launch,

@@ -75,6 +75,11 @@ class Communicator {
   // wait_all.
   virtual void finish(std::string_view what) = 0;
 
+  // Host memory, all zeros, whose views all_reduce_sum adds up without messages: the ranks of one
+  // machine reach into each other's. As many bytes on all ranks. Null where there is none (GPUs,
+  // several machines, one process, memory is short): any memory does as well, more slowly.
+  virtual std::shared_ptr<void> shared_memory(std::size_t bytes, std::string_view what);
+
   // -- Host memory.
 
   // What every rank gave, in rank order; lengths may differ and may be 0.

@@ -6,6 +6,7 @@
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "kernels/text.h"
 #include "nn/atomic_file.h"
@@ -351,10 +352,7 @@ class Run {
     state_.schedule = schedule_.progress();
     report_epoch(done, best);
     unsaved_ = true;
-    if (best) {
-      state_.log_bytes = folder_.sync_log();
-      checkpoints_.save_best(*session_.model, step_.optimizer(), state_);
-    }
+    if (best) save_best();
     averaged_.reset();
     save();
   }
@@ -366,6 +364,7 @@ class Run {
     report.valid_auroc = state_.valid_auroc;
     report.records_per_second = static_cast<double>(done.position) / done.seconds;
     report.data_wait = done.waited / done.seconds;
+    report.save_seconds = std::exchange(save_seconds_, 0.0);
     ++epochs_here_;
     report.seconds_left = seconds_since(begun_) / static_cast<double>(epochs_here_) *
                           static_cast<double>(config_.train.epochs - state_.epoch);
@@ -383,7 +382,15 @@ class Run {
 
   // -- Checkpoints and interruptions.
 
+  void save_best() {
+    const Clock::time_point begun = Clock::now();
+    state_.log_bytes = folder_.sync_log();
+    checkpoints_.save_best(*session_.model, step_.optimizer(), state_);
+    save_seconds_ += seconds_since(begun);
+  }
+
   void save() {
+    const Clock::time_point begun = Clock::now();
     // A run goes on from its own weights, also where a signal asks for them in a validation.
     const bool averaged = averaged_.has_value();
     averaged_.reset();
@@ -391,6 +398,7 @@ class Run {
     checkpoints_.save_last(*session_.model, step_.optimizer(), state_);
     if (averaged) averaged_.emplace(step_.optimizer());
     unsaved_ = false;
+    save_seconds_ += seconds_since(begun);
   }
 
   void heed_signals() {
@@ -496,6 +504,7 @@ class Run {
   std::optional<AveragedWeights> averaged_;  // while an epoch is validated
   Clock::time_point begun_ = Clock::now();
   std::int64_t epochs_here_ = 0;  // finished by this process
+  double save_seconds_ = 0.0;     // since the last epoch's report
   bool unsaved_ = true;           // something happened since the last checkpoint
 };
 

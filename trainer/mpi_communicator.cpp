@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <deque>
 #include <functional>
 #include <list>
@@ -14,6 +13,9 @@
 #include "kernels/text.h"
 #include "trainer/deadline.h"
 #include "trainer/exit_codes.h"
+#include "trainer/mpi_messages.h"
+#include "trainer/pending_sum.h"
+#include "trainer/shared_sums.h"
 
 namespace cardiograd {
 
@@ -21,145 +23,25 @@ namespace {
 
 using Bytes = Communicator::Bytes;
 
-void check(int status, std::string_view what) {
-  if (status == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(status, text.data(), &length);
-  throw DeviceError("MPI failed at " + std::string(what) + ": " +
-                    std::string(text.data(), static_cast<std::size_t>(length)));
-}
-
-// The messages of one step of an operation.
-class Messages {
+// The way of a view to its sum by messages. First every rank gets one segment of everybody's view
+// and adds them up, then it sends the sum to all. What is short goes whole to everybody, who each
+// add it up.
+class MessageSum final : public PendingSum {
  public:
-  Messages(MPI_Comm comm, std::string what) : comm_(comm), what_(std::move(what)) {}
-
-  const std::string& what() const { return what_; }
-
-  void send(int peer, const void* data, std::size_t bytes, int tag) {
-    each_piece(bytes, [&](std::size_t offset, int count) {
-      MPI_Request request = MPI_REQUEST_NULL;
-      check(MPI_Isend(static_cast<const std::byte*>(data) + offset, count, MPI_BYTE, peer, tag,
-                      comm_, &request),
-            what_);
-      add(request, peer, -1);
-    });
-  }
-  void receive(int peer, void* data, std::size_t bytes, int tag) {
-    each_piece(bytes, [&](std::size_t offset, int count) {
-      MPI_Request request = MPI_REQUEST_NULL;
-      check(MPI_Irecv(static_cast<std::byte*>(data) + offset, count, MPI_BYTE, peer, tag, comm_,
-                      &request),
-            what_);
-      add(request, peer, count);
-    });
-  }
-
-  // Whether all have come and gone. Throws where a message is not of the length that was expected.
-  bool done() {
-    if (requests_.empty()) return true;
-    int count = 0;
-    indices_.resize(requests_.size());
-    statuses_.resize(requests_.size());
-    const int status = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count,
-                                    indices_.data(), statuses_.data());
-    if (count == MPI_UNDEFINED) count = 0;
-    check_lengths(status, count);
-    open_ -= static_cast<std::size_t>(count);
-    if (open_ > 0) return false;
-    requests_.clear();
-    peers_.clear();
-    lengths_.clear();
-    return true;
-  }
-
-  // The ranks of those that are under way.
-  std::set<int> peers() const {
-    std::set<int> result;
-    for (std::size_t each = 0; each < requests_.size(); ++each) {
-      if (requests_[each] != MPI_REQUEST_NULL) result.insert(peers_[each]);
-    }
-    return result;
-  }
-
- private:
-  // MPI counts in int.
-  template <class F>
-  static void each_piece(std::size_t bytes, F&& f) {
-    constexpr std::size_t piece = std::size_t{1} << 30;
-    for (std::size_t offset = 0; offset < bytes; offset += piece) {
-      f(offset, static_cast<int>(std::min(piece, bytes - offset)));
-    }
-  }
-  void add(MPI_Request request, int peer, int length) {
-    requests_.push_back(request);
-    peers_.push_back(peer);
-    lengths_.push_back(length);
-    ++open_;
-  }
-  void check_lengths(int status, int count) {
-    if (status != MPI_SUCCESS && status != MPI_ERR_IN_STATUS) check(status, what_);
-    for (int each = 0; each < count; ++each) {
-      const auto at = static_cast<std::size_t>(indices_[static_cast<std::size_t>(each)]);
-      const MPI_Status& of = statuses_[static_cast<std::size_t>(each)];
-      int got = 0;
-      if (lengths_[at] >= 0) MPI_Get_count(&of, MPI_BYTE, &got);
-      const bool failed = status == MPI_ERR_IN_STATUS && of.MPI_ERROR != MPI_SUCCESS;
-      if (failed || (lengths_[at] >= 0 && got != lengths_[at])) {
-        throw LostRank("rank " + std::to_string(peers_[at]) + " is out of step at " + what_ +
-                       ": it sent a message of another length than the " +
-                       std::to_string(lengths_[at]) + " bytes that belong there");
-      }
-    }
-  }
-
-  MPI_Comm comm_;
-  std::string what_;
-  std::vector<MPI_Request> requests_;
-  std::vector<int> peers_;
-  std::vector<int> lengths_;  // -1: sent
-  std::vector<int> indices_;
-  std::vector<MPI_Status> statuses_;
-  std::size_t open_ = 0;
-};
-
-// mine[i] = ((sources[0][i] + sources[1][i]) + ...); mine is one of the sources.
-template <class T>
-void add_in_order(const std::vector<const T*>& sources, T* mine, std::size_t count) {
-  constexpr std::size_t tile = 1024;
-  std::array<T, tile> total;
-  for (std::size_t begin = 0; begin < count; begin += tile) {
-    const std::size_t length = std::min(tile, count - begin);
-    std::copy_n(sources[0] + begin, length, total.begin());
-    for (std::size_t source = 1; source < sources.size(); ++source) {
-      const T* values = sources[source] + begin;
-      for (std::size_t i = 0; i < length; ++i) total[i] += values[i];
-    }
-    std::copy_n(total.begin(), length, mine + begin);
-  }
-}
-
-// Elements [begin, end) of a view.
-struct Segment {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  std::size_t size() const { return end - begin; }
-};
-
-// A view's way to its sum. First every rank gets one segment of everybody's view and adds them up,
-// then it sends the sum to all. What is short goes whole to everybody, who each add it up.
-class Reduction {
- public:
-  Reduction(MPI_Comm comm, int rank, int size, int tag, const View& view, std::string what,
-            Bytes received)
-      : comm_(comm),
+  // Takes its buffer from `spare`, which must outlive it, and gives it back.
+  MessageSum(MPI_Comm comm, int rank, int size, int tag, const View& view, std::string what,
+             std::vector<Bytes>& spare)
+      : PendingSum(std::move(what)),
         rank_(rank),
         size_(size),
         tag_(tag),
         view_(view),
-        messages_(comm, std::move(what)),
-        received_(std::move(received)) {
+        messages_(comm, PendingSum::what()),
+        spare_(spare) {
+    if (!spare_.empty()) {
+      received_ = std::move(spare_.back());
+      spare_.pop_back();
+    }
     const Segment mine = segment(rank_);
     received_.resize(mine.size() * element() * static_cast<std::size_t>(size_ - 1));
     std::size_t slot = 0;
@@ -170,8 +52,9 @@ class Reduction {
     each_peer([&](int peer) { send(peer, segment(peer), tag_); });
   }
 
-  // Goes as far as it can without waiting; true when the view holds the sum.
-  bool advance() {
+  ~MessageSum() override { spare_.push_back(std::move(received_)); }
+
+  bool advance() override {
     if (finished_ || !messages_.done()) return finished_;
     if (!added_) {
       add_up();
@@ -184,8 +67,7 @@ class Reduction {
     return finished_ = true;
   }
 
-  const Messages& messages() const { return messages_; }
-  Bytes take_buffer() { return std::move(received_); }
+  std::set<int> awaited() const override { return messages_.peers(); }
 
  private:
   std::size_t element() const { return size_of(view_.dtype); }
@@ -193,11 +75,7 @@ class Reduction {
   Segment segment(int owner) const {
     const auto count = static_cast<std::size_t>(view_.numel());
     if (is_short()) return {0, count};
-    const auto border = [&](int at) {
-      if (at == size_) return count;
-      return count / static_cast<std::size_t>(size_) * static_cast<std::size_t>(at) / 16 * 16;
-    };
-    return {border(owner), border(owner + 1)};
+    return segment_of(count, size_, owner);
   }
   template <class F>
   void each_peer(F&& f) {
@@ -234,15 +112,15 @@ class Reduction {
       sources[static_cast<std::size_t>(peer)] =
           reinterpret_cast<const T*>(received_.data()) + slot++ * mine.size();
     });
-    add_in_order(sources, values, mine.size());
+    add_in_order<T>(sources, {&values, 1}, mine.size());
   }
 
-  MPI_Comm comm_;
   int rank_;
   int size_;
   int tag_;
   View view_;
   Messages messages_;
+  std::vector<Bytes>& spare_;
   Bytes received_;  // the peers' parts of our segment, in the order of each_peer
   bool added_ = false;
   bool finished_ = false;
@@ -261,16 +139,16 @@ class MpiCommunicator final : public Communicator {
     MPI_Initialized(&ready);
     if (!ready) {
       int level = 0;
-      check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "its beginning");
+      check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "its beginning");
     }
     check_ranks();
     for (MPI_Comm* comm : {&data_, &calls_}) {
-      check(MPI_Comm_dup(MPI_COMM_WORLD, comm), "its beginning");
+      check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, comm), "its beginning");
       MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN);
     }
     MPI_Comm machine = MPI_COMM_NULL;
-    check(MPI_Comm_split_type(data_, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &machine),
-          "its beginning");
+    check_mpi(MPI_Comm_split_type(data_, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &machine),
+              "its beginning");
     MPI_Comm_rank(machine, &launch_.local_rank);
     MPI_Comm_size(machine, &launch_.local_size);
     MPI_Comm_free(&machine);
@@ -301,14 +179,9 @@ class MpiCommunicator final : public Communicator {
     check_alive();
     CG_CHECK(view.dtype == DType::f32 || view.dtype == DType::f64,
              "an all-reduce on the CPU sums f32 or f64, not " + std::string(name_of(view.dtype)));
-    advance();  // messages move only while somebody calls MPI
-    Bytes buffer;
-    if (!spare_.empty()) {
-      buffer = std::move(spare_.back());
-      spare_.pop_back();
-    }
-    reductions_.emplace_back(next_ticket_, Reduction(data_, rank(), size(), next_tag(), view,
-                                                     std::string(what), std::move(buffer)));
+    advance();  // nothing moves unless somebody calls
+    while (pending_.size() >= most_pending_sums) wait(pending_.front().first);
+    pending_.emplace_back(next_ticket_, start_sum(view, std::string(what)));
     return next_ticket_++;
   }
 
@@ -316,25 +189,45 @@ class MpiCommunicator final : public Communicator {
     check_alive();
     CG_CHECK(ticket < next_ticket_, "ticket " + std::to_string(ticket) + " was never given");
     const auto found = [&] {
-      return std::find_if(reductions_.begin(), reductions_.end(),
+      return std::find_if(pending_.begin(), pending_.end(),
                           [&](const auto& each) { return each.first == ticket; });
     };
-    if (found() == reductions_.end()) return;
-    const std::string what = found()->second.messages().what();
+    if (found() == pending_.end()) return;
+    const std::string what = found()->second->what();
     wait_until(
         [&] {
           advance();
-          return found() == reductions_.end();
+          return found() == pending_.end();
         },
-        [&] { return found()->second.messages().peers(); }, what);
+        [&] { return found()->second->awaited(); }, what);
   }
 
   void wait_all() override {
     check_alive();
-    while (!reductions_.empty()) wait(reductions_.front().first);
+    while (!pending_.empty()) wait(pending_.front().first);
   }
 
   void finish(std::string_view) override { wait_all(); }
+
+  std::shared_ptr<void> shared_memory(std::size_t bytes, std::string_view what) override {
+    check_alive();
+    if (local_size() != size()) return nullptr;
+    const std::size_t all_bytes = SharedSums::bytes_for(size(), bytes);
+    std::shared_ptr<SharedMemory> memory;
+    Bytes address;
+    if (is_first()) {
+      memory = SharedMemory::make(all_bytes);
+      if (memory) address = memory->address();
+    }
+    broadcast_bytes(address, what);
+    if (!is_first() && !address.empty()) memory = SharedMemory::open(address, all_bytes);
+    std::shared_ptr<SharedSums> sums;
+    if (memory) sums = SharedSums::join(memory, rank(), size(), bytes);
+    if (!all(sums != nullptr, what)) return nullptr;
+    std::erase_if(shared_, [](const auto& each) { return each.expired(); });
+    shared_.push_back(sums);
+    return {sums, sums->mine()};
+  }
 
   std::vector<Bytes> all_gather_bytes(std::span<const std::byte> bytes,
                                       std::string_view what) override {
@@ -368,10 +261,11 @@ class MpiCommunicator final : public Communicator {
     for (;;) {
       int there = 0;
       MPI_Status status;
-      check(MPI_Iprobe(MPI_ANY_SOURCE, call_tag, calls_, &there, &status), "asking who waits");
+      check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, call_tag, calls_, &there, &status), "asking who waits");
       if (!there) return;
-      check(MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, call_tag, calls_, MPI_STATUS_IGNORE),
-            "asking who waits");
+      check_mpi(
+          MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, call_tag, calls_, MPI_STATUS_IGNORE),
+          "asking who waits");
       answers_.push_back(where_);
       post(status.MPI_SOURCE, answers_.back(), answer_tag);
     }
@@ -408,16 +302,18 @@ class MpiCommunicator final : public Communicator {
   }
   int next_tag() { return tags_of_one * static_cast<int>(operations_++ % tags); }
 
-  // Every outstanding reduction, oldest first; those that are done give their buffers back.
-  void advance() {
-    for (auto each = reductions_.begin(); each != reductions_.end();) {
-      if (each->second.advance()) {
-        spare_.push_back(each->second.take_buffer());
-        each = reductions_.erase(each);
-      } else {
-        ++each;
-      }
+  std::unique_ptr<PendingSum> start_sum(const View& view, std::string what) {
+    for (const std::weak_ptr<SharedSums>& each : shared_) {
+      const std::shared_ptr<SharedSums> sums = each.lock();
+      if (sums && sums->holds(view)) return sums->start(view, std::move(what));
     }
+    return std::make_unique<MessageSum>(data_, rank(), size(), next_tag(), view, std::move(what),
+                                        spare_);
+  }
+
+  // Every outstanding sum, oldest first.
+  void advance() {
+    std::erase_if(pending_, [](auto& each) { return each.second->advance(); });
   }
 
   void complete(Messages& messages) {
@@ -474,15 +370,16 @@ class MpiCommunicator final : public Communicator {
       answer_calls();
       int there = 0;
       MPI_Status status;
-      check(MPI_Iprobe(MPI_ANY_SOURCE, answer_tag, calls_, &there, &status), "asking who waits");
+      check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, answer_tag, calls_, &there, &status),
+                "asking who waits");
       if (there) {
         int length = 0;
         MPI_Get_count(&status, MPI_BYTE, &length);
         std::string& place = places[static_cast<std::size_t>(status.MPI_SOURCE)];
         place.resize(static_cast<std::size_t>(length));
-        check(MPI_Recv(place.data(), length, MPI_BYTE, status.MPI_SOURCE, answer_tag, calls_,
-                       MPI_STATUS_IGNORE),
-              "asking who waits");
+        check_mpi(MPI_Recv(place.data(), length, MPI_BYTE, status.MPI_SOURCE, answer_tag, calls_,
+                           MPI_STATUS_IGNORE),
+                  "asking who waits");
         ++answered;
       }
       deadline.pause();
@@ -498,9 +395,9 @@ class MpiCommunicator final : public Communicator {
   // A short message whose text outlives it; nobody waits until it has gone.
   void post(int peer, const std::string& text, int tag) {
     MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Isend(text.data(), static_cast<int>(text.size()), MPI_BYTE, peer, tag, calls_,
-                    &request),
-          "asking who waits");
+    check_mpi(MPI_Isend(text.data(), static_cast<int>(text.size()), MPI_BYTE, peer, tag, calls_,
+                        &request),
+              "asking who waits");
     MPI_Request_free(&request);
   }
 
@@ -543,8 +440,9 @@ class MpiCommunicator final : public Communicator {
 
   MPI_Comm data_ = MPI_COMM_NULL;
   MPI_Comm calls_ = MPI_COMM_NULL;
-  std::list<std::pair<Ticket, Reduction>> reductions_;  // in the order of their tickets
-  std::vector<Bytes> spare_;
+  std::vector<Bytes> spare_;                                           // of MessageSum
+  std::list<std::pair<Ticket, std::unique_ptr<PendingSum>>> pending_;  // in their tickets' order
+  std::vector<std::weak_ptr<SharedSums>> shared_;
   Ticket next_ticket_ = 0;
   std::uint64_t operations_ = 0;
   std::string where_ = "the beginning of the run";  // the operation that this rank waits in

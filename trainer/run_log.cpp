@@ -71,6 +71,7 @@ std::string RunLog::epoch(const EpochReport& report) {
                {"valid_macro_auroc", has_auroc ? json(report.valid_auroc) : json()},
                {"records_per_second", report.records_per_second},
                {"data_wait", report.data_wait},
+               {"save_seconds", report.save_seconds},
                {"peak_memory_mb", memory},
                {"best", report.best}});
   if (events_) {

@@ -16,8 +16,13 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
       ranks_(ranks),
       train_(config.train),
       shares_batch_(config.model.sync_batch_norm && !ranks.alone()),
-      parameters_(*session.model,
-                  {.decay_groups = train_.decay == "weights", .frozen = train_.freeze}),
+      parameters_(*session.model, {.decay_groups = train_.decay == "weights",
+                                   .frozen = train_.freeze,
+                                   .gradient_memory =
+                                       [&ranks](std::size_t bytes) {
+                                         return ranks.communicator().shared_memory(
+                                             bytes, "the memory of the gradients");
+                                       }}),
       reduction_(parameters_, ranks),
       optimizer_(optimizer_spec(train_), parameters_),
       step_(

@@ -57,6 +57,7 @@ class Ranks : public ::testing::TestWithParam<int> {
 
 TEST_P(Ranks, SumInRankOrderWithTheSameBitsEverywhere) { expect_success("sums"); }
 TEST_P(Ranks, SumSeveralBucketsAtOnce) { expect_success("buckets"); }
+TEST_P(Ranks, SumInMemoryThatTheyShare) { expect_success("shared_sums"); }
 TEST_P(Ranks, GatherAndBroadcastAnyLength) { expect_success("gathers"); }
 TEST_P(Ranks, AgreeOnFlagsAndWaitForEachOther) { expect_success("flags"); }
 
@@ -66,16 +67,22 @@ TEST_P(Ranks, NameTheFirstWhereItHangs) {
 }
 TEST_P(Ranks, NameTheOneThatHangsInsideAnOperation) {
   expect_lost("hung_between", last(), "bucket 0");
+  expect_lost("shared_hung_between", last(), "bucket 0");
+}
+TEST_P(Ranks, NameTheOneThatHangsBeforeASharedSum) {
+  expect_lost("shared_hung", last(), "bucket 0 of step 3");
 }
 
 // With recovery on, mpirun leaves the others alone, whatever they ask for: each finds out itself.
 TEST_P(Ranks, NameTheOneThatWasKilled) {
-  const ProgramResult result = run("killed", timeout_seconds, {"--enable-recovery"});
-  const std::size_t sentences = count_of(
-      result.err, ": " + lost_rank_sentence({last()}, "bucket 0 of step 3", timeout_seconds));
-  EXPECT_GE(sentences, 1U) << result.err;
-  EXPECT_EQ(count_of(result.err, "rank_program: rank "), sentences) << result.err;
-  EXPECT_LT(seconds_, timeout_seconds + 8.0);
+  for (const char* scenario : {"killed", "shared_killed"}) {
+    const ProgramResult result = run(scenario, timeout_seconds, {"--enable-recovery"});
+    const std::size_t sentences = count_of(
+        result.err, ": " + lost_rank_sentence({last()}, "bucket 0 of step 3", timeout_seconds));
+    EXPECT_GE(sentences, 1U) << result.err;
+    EXPECT_EQ(count_of(result.err, "rank_program: rank "), sentences) << result.err;
+    EXPECT_LT(seconds_, timeout_seconds + 8.0);
+  }
 }
 
 // As it comes, mpirun itself names the rank and ends the others at once.
@@ -91,6 +98,16 @@ TEST_P(Ranks, SayWhereTheyAreOutOfStep) {
   const ProgramResult result = run("out_of_step", timeout_seconds);
   EXPECT_EQ(result.exit_code, exit_lost_rank) << result.err;
   EXPECT_EQ(count_of(result.err, "out of step"), 1U) << result.err;
+}
+
+TEST_P(Ranks, RefuseToAddUpDifferentPartsOfSharedMemory) {
+  const ProgramResult result = run("shared_out_of_step");
+  EXPECT_EQ(result.exit_code, exit_lost_rank) << result.err;
+  EXPECT_EQ(count_of(result.err,
+                     "rank_program: rank 0: rank 1 is out of step at the second: it adds up 400 "
+                     "bytes from byte 64 on, where rank 0 has 400 bytes from byte 0 on\n"),
+            1U)
+      << result.err;
 }
 
 TEST_P(Ranks, PrintAnErrorOnceWithItsRank) {

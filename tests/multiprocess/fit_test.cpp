@@ -12,6 +12,7 @@
 #include "tests/support/synthetic_data.h"
 #include "trainer/communicator.h"
 #include "trainer/exit_codes.h"
+#include "trainer/training_state.h"
 
 namespace cardiograd {
 namespace {
@@ -58,6 +59,15 @@ class Fit : public ::testing::Test {
     alone.environment["OMP_NUM_THREADS"] = "1";
     alone.started = started;
     return testing::run_program("trainer", all, alone);
+  }
+  // Two ranks, of which the second has another value of a key.
+  ProgramResult train_with_other(const std::string& override_of_second) const {
+    const Arguments second = words(folder_ / "run", {override_of_second});
+    Arguments all = words(folder_ / "run", {});
+    all.push_back(":");  // mpirun's second application
+    all.insert(all.end(), {"-np", "1", (fs::path(CARDIOGRAD_BUILD_DIR) / "trainer").string()});
+    all.insert(all.end(), second.begin(), second.end());
+    return testing::mpirun(1, "trainer", all);
   }
   std::vector<json> events(const std::string& name, const std::string& kind) const {
     std::vector<json> found;
@@ -259,18 +269,27 @@ TEST_F(Fit, ARankThatIsKilledIsNamedInTime) {
 }
 
 TEST_F(Fit, RanksWithDifferentConfigsAreRefused) {
-  // mpirun's second application: rank 1.
-  const Arguments other = words(folder_ / "run", {"train.lr=0.5"});
-  Arguments first = words(folder_ / "run", {});
-  first.push_back(":");
-  first.insert(first.end(), {"-np", "1", (fs::path(CARDIOGRAD_BUILD_DIR) / "trainer").string()});
-  first.insert(first.end(), other.begin(), other.end());
-  const ProgramResult result = testing::mpirun(1, "trainer", first);
+  const ProgramResult result = train_with_other("train.lr=0.5");
   EXPECT_EQ(result.exit_code, exit_failed) << result.err;
   EXPECT_EQ(count_of(result.err,
                      "trainer: rank 0: rank 1 has another configuration than rank 0: train.lr = "
                      "0.5, but rank 0 has train.lr = 0.001; start all ranks with the same "
                      "configuration\n"),
+            1U)
+      << result.err;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(Fit, RanksWithDifferentDataSetsAreRefused) {
+  const SyntheticData fewer(60);
+  const auto known = [](const SyntheticData& set) {
+    return data_fingerprint(PackedDataset(set.packed()));
+  };
+  const ProgramResult result = train_with_other("data.path=" + fewer.packed().string());
+  EXPECT_EQ(result.exit_code, exit_failed) << result.err;
+  EXPECT_EQ(count_of(result.err, "trainer: rank 0: rank 1 has another data set than rank 0: " +
+                                     known(fewer) + ", but rank 0 has " + known(data()) +
+                                     "; start all ranks with the same data set\n"),
             1U)
       << result.err;
   EXPECT_FALSE(fs::exists(folder_ / "run"));

@@ -1,6 +1,7 @@
 // One rank of communicator_test.cpp's runs: does what its scenario says and checks what comes out;
 // a wrong outcome is an error of the rank, which ends the run.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -9,6 +10,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -106,6 +108,67 @@ void buckets(Communicator& group) {
   }
 }
 
+// Floats that the ranks share, of which they add up parts.
+class SharedFloats {
+ public:
+  SharedFloats(Communicator& group, std::size_t count)
+      : memory_(group.shared_memory(count * sizeof(float), "the shared memory")) {
+    expect(memory_ != nullptr, "there is shared memory");
+    for (std::size_t i = 0; i < count; ++i) expect(data()[i] == 0.0F, "it begins with zeros");
+  }
+  float* data() const { return static_cast<float*>(memory_.get()); }
+  View view(std::size_t first, std::size_t count) const {
+    return {data() + first, DType::f32, {static_cast<std::int64_t>(count)}};
+  }
+  void fill(Communicator& group, std::size_t first, std::size_t count) const {
+    const std::vector<float> mine = values_of<float>(group.rank(), count);
+    std::copy(mine.begin(), mine.end(), data() + first);
+  }
+  void expect_sum(Communicator& group, std::size_t first, std::size_t count) const {
+    const std::vector<float> sum = expected_sum<float>(group.size(), count);
+    expect(std::equal(sum.begin(), sum.end(), data() + first), "the bits of a shared sum");
+  }
+
+ private:
+  std::shared_ptr<void> memory_;
+};
+
+// More sums than may be under way, ranks that fall behind in turn, and other calls in between.
+void shared_sums(Communicator& group) {
+  const std::vector<std::size_t> sizes{262144, 17, 0, 100003, 1024, 1, 333333, 5};
+  const SharedFloats floats(group, 800000);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<Communicator::Ticket> tickets;
+    std::size_t first = 0;
+    for (std::size_t each = 0; each < sizes.size(); ++each) {
+      if ((static_cast<int>(each) + round) % (4 * group.size()) == group.rank()) {
+        sleep_seconds(0.002);
+      }
+      floats.fill(group, first, sizes[each]);
+      tickets.push_back(group.start_all_reduce_sum(floats.view(first, sizes[each]), "a bucket"));
+      first += sizes[each];
+    }
+    std::vector<float> apart = values_of<float>(group.rank(), 5000);
+    group.all_reduce_sum(view_of(apart), "memory of its own");
+    expect(apart == expected_sum<float>(group.size(), 5000), "a sum beside shared ones");
+    if (round % 2 == 0) group.wait(tickets[3]);
+    group.wait_all();
+    first = 0;
+    for (const std::size_t size : sizes) {
+      floats.expect_sum(group, first, size);
+      first += size;
+    }
+  }
+  constexpr std::size_t many = 1000, each = 33;
+  for (std::size_t at = 0; at < many; ++at) {
+    floats.fill(group, at * each, each);
+    group.start_all_reduce_sum(floats.view(at * each, each), "one of many");
+  }
+  group.wait_all();
+  for (std::size_t at = 0; at < many; ++at) floats.expect_sum(group, at * each, each);
+  expect(group.shared_memory(std::size_t{1} << 60, "too much") == nullptr, "no room");
+}
+
 Bytes bytes_of(int rank, std::size_t count) {
   Bytes bytes(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -150,19 +213,45 @@ void flags(Communicator& group) {
 }
 
 // After some steps the last rank ends as `end` has it.
-void lose_last(Communicator& group, const std::function<void()>& end) {
-  std::vector<float> values = values_of<float>(group.rank(), 100000);
+void lose_last(Communicator& group, const View& values, const std::function<void()>& end) {
   for (int step = 0; step < 5; ++step) {
     if (step == 3 && group.rank() == group.size() - 1) end();
-    group.start_all_reduce_sum(view_of(values), "bucket 0 of step " + std::to_string(step));
+    group.start_all_reduce_sum(values, "bucket 0 of step " + std::to_string(step));
     group.wait_all();
   }
 }
 void killed(Communicator& group) {
-  lose_last(group, [] { std::raise(SIGKILL); });
+  std::vector<float> values = values_of<float>(group.rank(), 100000);
+  lose_last(group, view_of(values), [] { std::raise(SIGKILL); });
 }
 void hung(Communicator& group) {
-  lose_last(group, [] { sleep_seconds(600.0); });
+  std::vector<float> values = values_of<float>(group.rank(), 100000);
+  lose_last(group, view_of(values), [] { sleep_seconds(600.0); });
+}
+void shared_killed(Communicator& group) {
+  const SharedFloats floats(group, 100000);
+  lose_last(group, floats.view(0, 100000), [] { std::raise(SIGKILL); });
+}
+void shared_hung(Communicator& group) {
+  const SharedFloats floats(group, 100000);
+  lose_last(group, floats.view(0, 100000), [] { sleep_seconds(600.0); });
+}
+// The last rank has arrived, but does not add up its segment.
+void shared_hung_between(Communicator& group) {
+  const SharedFloats floats(group, 100000);
+  if (group.rank() == group.size() - 1) {
+    group.barrier("the beginning of the sum");
+    group.start_all_reduce_sum(floats.view(0, 100000), "bucket 0");
+    sleep_seconds(600.0);
+  }
+  group.start_all_reduce_sum(floats.view(0, 100000), "bucket 0");
+  group.barrier("the beginning of the sum");
+  group.wait_all();
+}
+void shared_out_of_step(Communicator& group) {
+  const SharedFloats floats(group, 1000);
+  group.all_reduce_sum(floats.view(0, 1000), "the first");
+  group.all_reduce_sum(floats.view(group.rank() == 0 ? 0 : 16, 100), "the second");
 }
 void hung_first(Communicator& group) {
   group.barrier("the first step");
@@ -203,17 +292,21 @@ void all_failing(Communicator& group) {
 void times(Communicator& group) {
   for (const std::size_t count : {std::size_t{1} << 18, std::size_t{10} << 18}) {
     std::vector<float> values(count, 0.0F);
-    std::vector<double> seconds;
-    for (int turn = 0; turn < 101; ++turn) {
+    const SharedFloats floats(group, count);
+    const std::array<View, 2> views{view_of(values), floats.view(0, count)};
+    std::array<std::vector<double>, 2> seconds;
+    for (int turn = 0; turn < 202; ++turn) {
+      const auto way = static_cast<std::size_t>(turn % 2);
       group.barrier("a turn");
       const auto begun = Clock::now();
-      group.all_reduce_sum(view_of(values), "a turn");
-      seconds.push_back(std::chrono::duration<double>(Clock::now() - begun).count());
+      group.all_reduce_sum(views[way], "a turn");
+      seconds[way].push_back(std::chrono::duration<double>(Clock::now() - begun).count());
     }
-    std::sort(seconds.begin(), seconds.end());
-    if (group.is_first()) {
-      std::printf("%zu MB: median %.3f ms, fastest %.3f ms\n", count >> 18, seconds[50] * 1e3,
-                  seconds[0] * 1e3);
+    for (std::size_t way = 0; way < views.size() && group.is_first(); ++way) {
+      std::sort(seconds[way].begin(), seconds[way].end());
+      std::printf("%zu MB %s: median %.3f ms, fastest %.3f ms\n", count >> 18,
+                  way == 0 ? "by messages" : "in shared memory", seconds[way][50] * 1e3,
+                  seconds[way][0] * 1e3);
     }
   }
 }
@@ -222,12 +315,17 @@ using Scenario = void (*)(Communicator&);
 const std::map<std::string, Scenario> scenarios{
     {"sums", sums},
     {"buckets", buckets},
+    {"shared_sums", shared_sums},
     {"gathers", gathers},
     {"flags", flags},
     {"killed", killed},
     {"hung", hung},
     {"hung_first", hung_first},
     {"hung_between", hung_between},
+    {"shared_killed", shared_killed},
+    {"shared_hung", shared_hung},
+    {"shared_hung_between", shared_hung_between},
+    {"shared_out_of_step", shared_out_of_step},
     {"out_of_step", out_of_step},
     {"failing", failing},
     {"all_failing", all_failing},

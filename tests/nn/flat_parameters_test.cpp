@@ -87,6 +87,30 @@ class Flat : public ::testing::Test {
   Network network_{{backend_, DType::f64, &random_}};
 };
 
+// ---- Memory
+
+TEST_F(Flat, GradientsLieWhereTheyAreWanted) {
+  const auto memory = std::make_shared<Values>(1024, 7.0);
+  std::size_t wanted = 0;
+  const FlatParameters flat(network_, {.gradient_memory = [&](std::size_t bytes) {
+                              wanted = bytes;
+                              return std::shared_ptr<void>(memory, memory->data());
+                            }});
+  EXPECT_EQ(wanted, flat.values().view().bytes());
+  ASSERT_EQ(flat.gradients().view().data, memory->data());
+  network_(input()).backward();
+  EXPECT_EQ(network_.head.bias.grad().view().data,
+            memory->data() + flat.span_of(network_.head.bias)->offset);
+  EXPECT_EQ(network_.head.bias.grad().to_vector<double>(), Values(8, 3.0));
+  EXPECT_EQ(memory->at(wanted / sizeof(double)), 7.0) << "written beyond its end";
+}
+
+TEST_F(Flat, GradientsHaveMemoryOfTheirOwnWhereNoneIsGiven) {
+  const FlatParameters flat(network_, {.gradient_memory = [](std::size_t) { return nullptr; }});
+  network_(input()).backward();
+  EXPECT_EQ(network_.head.bias.grad().to_vector<double>(), Values(8, 3.0));
+}
+
 // ---- Weight decay
 
 TEST_F(Flat, DecayGroupsPutBiasesAndNormsBehind) {

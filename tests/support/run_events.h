@@ -26,7 +26,8 @@ inline std::vector<nlohmann::json> repeatable_events(const std::filesystem::path
                                                      const std::string& kind = "") {
   std::vector<nlohmann::json> all = events(run, kind);
   for (nlohmann::json& event : all) {
-    for (const char* measured : {"records_per_second", "data_wait", "peak_memory_mb"}) {
+    for (const char* measured :
+         {"records_per_second", "data_wait", "save_seconds", "peak_memory_mb"}) {
       event.erase(measured);
     }
   }

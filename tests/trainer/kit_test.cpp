@@ -224,6 +224,10 @@ TEST(Kit, LogsForTensorBoardUnlessTheyAreNotWanted) {
                           "loss/test", "[train]"}) {
     EXPECT_NE(text.find(tag), std::string::npos) << tag;
   }
+  const std::vector<nlohmann::json> epochs = events(folder / "run", "epoch");
+  ASSERT_GE(epochs.size(), 2U);
+  EXPECT_EQ(epochs[0].at("save_seconds"), 0.0) << "nothing was saved before";
+  EXPECT_GT(epochs[1].at("save_seconds"), 0.0);
   config.run.tensorboard = false;
   config.run.dir = (folder / "none").string();
   fit(config, true);
