@@ -49,6 +49,8 @@ class Optimizer {
   // without momentum stays one.
   void set_momentum(double momentum);
   std::int64_t steps() const { return steps_; }
+  // Whether the model has the average for the moment (AveragedWeights).
+  bool averaged() const { return averaged_; }
   // Of its states and average.
   std::size_t bytes() const;
 

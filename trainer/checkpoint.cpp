@@ -61,6 +61,13 @@ void exchange(const fs::path& fresh, const fs::path& target, const fs::path& for
   sync_folder(target.parent_path());
 }
 
+// Not every file system has links.
+bool link(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_hard_link(from, to, error);
+  return !error;
+}
+
 void check_whole(const fs::path& folder) {
   for (const char* name : {state_file, model_file, optimizer_file}) {
     if (fs::exists(folder / name)) continue;
@@ -77,15 +84,22 @@ fs::path checkpoint_being_written(const fs::path& folder) { return folder.string
 fs::path checkpoint_set_aside(const fs::path& folder) { return folder.string() + ".old"; }
 
 void save_checkpoint(const fs::path& folder, const Module& model, const Optimizer* optimizer,
-                     const TrainingState& state, const std::string& config,
-                     const fs::path& former) {
+                     const TrainingState& state, const std::string& config, const fs::path& former,
+                     const std::optional<CheckpointTwin>& twin) {
   const fs::path fresh = checkpoint_being_written(folder);
   try {
     fs::remove_all(fresh);
     fs::create_directories(fresh);
-    save_state(fresh / model_file, optimizer ? optimizer->model_state(model) : state_dict(model),
-               {{"format", "pt"}});
-    if (optimizer) save_state(fresh / optimizer_file, optimizer->state_dict());
+    const auto linked = [&](const char* file) {
+      return twin && link(twin->folder / file, fresh / file);
+    };
+    if (!twin || !twin->same_model || !linked(model_file)) {
+      save_state(fresh / model_file, optimizer ? optimizer->model_state(model) : state_dict(model),
+                 {{"format", "pt"}});
+    }
+    if (optimizer && !linked(optimizer_file)) {
+      save_state(fresh / optimizer_file, optimizer->state_dict());
+    }
     if (!state.note_idf.empty()) {
       const auto size = static_cast<std::int64_t>(state.note_idf.size());
       write_safetensors(fresh / notes_file, {{idf, {state.note_idf.data(), DType::f32, {size}}}});

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "nn/optimizer.h"
@@ -12,13 +13,21 @@
 
 namespace cardiograd {
 
+// A checkpoint whose files may serve another one, too (as links): those of the optimizer, and,
+// where that holds, of the model are the same.
+struct CheckpointTwin {
+  std::filesystem::path folder;
+  bool same_model = false;
+};
+
 // optimizer may be null; with it, the parameters of a model in bf16 are written in f32. `former`:
 // where the checkpoint goes that `folder` held; empty: it is removed. Throws InputError where the
 // folder cannot be written (disk full, read-only); a checkpoint that was there before is then
 // untouched.
 void save_checkpoint(const std::filesystem::path& folder, const Module& model,
                      const Optimizer* optimizer, const TrainingState& state,
-                     const std::string& config, const std::filesystem::path& former = {});
+                     const std::string& config, const std::filesystem::path& former = {},
+                     const std::optional<CheckpointTwin>& twin = {});
 
 // Each throws InputError naming the file where a part is missing, broken or does not fit.
 TrainingState read_training_state(const std::filesystem::path& folder);

@@ -93,7 +93,11 @@ bool RunCheckpoints::due(std::int64_t step) const {
 
 void RunCheckpoints::save_best(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
-  if (writes_) save_checkpoint(best(), model, &optimizer, state, config_);
+  if (!writes_) return;
+  best_step_.reset();
+  save_checkpoint(best(), model, &optimizer, state, config_);
+  best_step_ = state.step;
+  best_is_average_ = optimizer.averaged();
 }
 
 void RunCheckpoints::save_last(const Module& model, const Optimizer& optimizer,
@@ -101,10 +105,16 @@ void RunCheckpoints::save_last(const Module& model, const Optimizer& optimizer,
   if (!writes_) return;
   const bool stays = options_.keep > 1 && last_step_ && *last_step_ < state.step;
   save_checkpoint(last(), model, &optimizer, state, config_,
-                  stays ? run_ / step_name(*last_step_) : fs::path());
+                  stays ? run_ / step_name(*last_step_) : fs::path(), twin_at(state.step));
   last_step_ = state.step;
   remove_oldest();
   saved_ = std::chrono::steady_clock::now();
+}
+
+// The best checkpoint, where it is of this step.
+std::optional<CheckpointTwin> RunCheckpoints::twin_at(std::int64_t step) const {
+  if (best_step_ != step) return {};
+  return CheckpointTwin{best(), !best_is_average_};
 }
 
 void RunCheckpoints::remove_oldest() const {

@@ -25,7 +25,7 @@ class RunCheckpoints {
   // Whether run.checkpoint_steps or run.checkpoint_minutes ask for one after this step.
   bool due(std::int64_t step) const;
   // As save_checkpoint(). Best is saved before last, so that a run that ends in between does the
-  // epoch again instead of losing its best model.
+  // epoch again instead of losing its best model; last then shares the files that are the same.
   void save_best(const Module& model, const Optimizer& optimizer, const TrainingState& state);
   void save_last(const Module& model, const Optimizer& optimizer, const TrainingState& state);
 
@@ -34,6 +34,7 @@ class RunCheckpoints {
 
  private:
   void remove_oldest() const;
+  std::optional<CheckpointTwin> twin_at(std::int64_t step) const;
 
   std::filesystem::path run_;
   RunConfig::Run options_;
@@ -41,6 +42,8 @@ class RunCheckpoints {
   bool writes_;
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
   std::optional<std::int64_t> last_step_;
+  std::optional<std::int64_t> best_step_;  // if this process saved it
+  bool best_is_average_ = false;
 };
 
 // Where the run in this folder goes on: last; where that was removed, the latest of the others.

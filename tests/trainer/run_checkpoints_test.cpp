@@ -24,6 +24,8 @@ Names entries(const fs::path& folder) {
   return names;
 }
 
+bool is_one_file(const fs::path& a, const fs::path& b) { return fs::equivalent(a, b); }
+
 class SomeRun {
  public:
   explicit SomeRun(std::int64_t keep) { options_.keep = keep; }
@@ -41,6 +43,7 @@ class SomeRun {
   void save_best(RunCheckpoints& checkpoints, std::int64_t step) const {
     checkpoints.save_best(*model_, optimizer_, state(step));
   }
+  Optimizer& optimizer() { return optimizer_; }
   const TempFolder& folder() const { return folder_; }
 
  private:
@@ -55,7 +58,12 @@ class SomeRun {
   RunConfig::Run options_;
   std::unique_ptr<Classifier> model_ = make_small();
   FlatParameters parameters_{*model_};
-  Optimizer optimizer_{optimizer_defaults("sgd"), parameters_};
+  static OptimizerOptions averaging() {
+    OptimizerOptions options = optimizer_defaults("sgd");
+    options.ema_decay = 0.5;
+    return options;
+  }
+  Optimizer optimizer_{averaging(), parameters_};
 };
 
 std::int64_t step_in(const fs::path& checkpoint) { return read_training_state(checkpoint).step; }
@@ -136,6 +144,30 @@ TEST(RunCheckpoints, WhatAKilledRunLeftIsTidied) {
   EXPECT_EQ(find_checkpoint(run.path()), run.path() / "last.old");
   clean_checkpoints(run.path());
   EXPECT_EQ(step_in(run.path() / "last"), 2);
+}
+
+TEST(RunCheckpoints, LastSharesWhatItHasInCommonWithABestOfTheSameStep) {
+  SomeRun run(1);
+  RunCheckpoints checkpoints = run.checkpoints();
+  const auto shares = [&](const char* file) {
+    return is_one_file(run.path() / "best" / file, run.path() / "last" / file);
+  };
+  run.save_best(checkpoints, 1);
+  run.save_last(checkpoints, 1);
+  EXPECT_TRUE(shares("model.safetensors"));
+  EXPECT_TRUE(shares("optimizer.safetensors"));
+  run.save_last(checkpoints, 2);
+  EXPECT_FALSE(shares("model.safetensors"));
+  EXPECT_FALSE(shares("optimizer.safetensors"));
+
+  run.optimizer().step();
+  {
+    const AveragedWeights averaged(run.optimizer());
+    run.save_best(checkpoints, 3);
+  }
+  run.save_last(checkpoints, 3);
+  EXPECT_FALSE(shares("model.safetensors")) << "best has the averaged weights";
+  EXPECT_TRUE(shares("optimizer.safetensors"));
 }
 
 }  // namespace
