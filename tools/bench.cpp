@@ -67,7 +67,7 @@ class BenchStep {
     targets_ = Tensor::from_host<float>(backend, {options.batch, m.classes}, DType::f32, labels);
     step_ = std::make_unique<ReplayedStep>(
         backend, [this](const ReplayedStep::Inputs& inputs) { return train(inputs); },
-        {.replays = !options.eager},
+        ReplayedStep::Options{.replays = !options.eager},
         [](const std::string& remark) {
           std::fprintf(stderr, "cardiograd bench: %s\n", remark.c_str());
         });
