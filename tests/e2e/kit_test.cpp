@@ -106,6 +106,23 @@ TEST(ProfileOption, SaysWhereTheTimeWentAndLeavesTheRunAsItIs) {
   EXPECT_GE(report.at("profile").at("between_microseconds"), 0.0);
 }
 
+TEST(MemoryOption, SaysWhatAStepHoldsAndLeavesTheRunAsItIs) {
+  const TempFolder folder;
+  const ProgramResult plain = trainer(folder, "fit", {"run.dir=plain", "--quiet"});
+  const ProgramResult traced = trainer(folder, "fit", {"run.dir=traced", "--quiet", "--memory"});
+  ASSERT_EQ(traced.exit_code, 0) << traced.err;
+  EXPECT_EQ(read_file(folder / "traced/last/model.safetensors"),
+            read_file(folder / "plain/last/model.safetensors"));
+  for (const char* words : {"What a training step holds in memory when that is most, by layer and "
+                            "pass:\nowner ",
+                            "\nparameters ", "\ngradients ", "\nconv1 ", "\ntogether "}) {
+    EXPECT_NE(traced.out.find(words), std::string::npos) << words << " in\n" << traced.out;
+  }
+  const ProgramResult object =
+      trainer(folder, "fit", {"run.dir=json", "--quiet", "--memory", "--json"});
+  EXPECT_GT(json::parse(object.out).at("memory").at("step_peak_bytes"), 0);
+}
+
 TEST(ProfileOption, IsForOneRunOfAClassifier) {
   const TempFolder folder;
   const ProgramResult seeds = trainer(folder, "fit", {"run.dir=runs", "--seeds", "0", "--profile"});
