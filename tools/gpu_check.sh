@@ -22,8 +22,8 @@ part writes its result as it ends, so that a run that is cut off keeps what it h
                   repeated
   --help          this text
 
-Exits with 0 where no part failed. A part that the machine lacks something for
-says so and does not fail.
+Exits with 0 where no part failed, with 1 where one did or there is no GPU that can
+be used. A part that the machine lacks something else for says so and does not fail.
 USAGE
 }
 
@@ -129,6 +129,7 @@ quote_log() {
 }
 
 no_device='no CUDA device can be used|this build has no CUDA support|device "cuda:0" has compute capability'
+started=$("$programs/cardiograd" info 2>&1) || fail "the programs do not start on this machine: $started"
 # Why no part can run; empty where there is a device.
 absent=$(timeout 60 "$programs/gpu_tests" --gtest_filter='CudaBackend.SaysWhich*' 2>&1 | grep -ohE "($no_device)[^;]*" | head -n 1) || true
 
@@ -284,4 +285,5 @@ if wanted pytorch; then compare_with_pytorch; fi
 result ""
 result "Ended after $(duration "$SECONDS"); $failures part(s) failed."
 say "the report is $out"
+[[ -z $absent ]] || fail "nothing was checked: $absent"
 ((failures == 0))

@@ -46,7 +46,7 @@ system="$system_id${system_version:+ $system_version}"
 
 # a|b: either will do, a is what gets installed.
 packages=(
-  g++ cmake ninja-build ccache
+  g++ cmake ninja-build ccache patchelf
   libdnnl-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libcsv-dev libzip-dev
   libgtest-dev libboost-context-dev libopenmpi-dev openmpi-bin
   'gnuplot-nox|gnuplot-qt|gnuplot-x11'

@@ -34,6 +34,7 @@ esac
 most_bytes=$((60 * 1000 * 1000))
 build=$(cd "$1" && pwd) || fail "there is no folder $1"
 bundle=$build/cardiograd-bundle
+command -v patchelf >/dev/null || fail "patchelf is not installed: run tools/install_deps.sh"
 rm -rf "$bundle" "$bundle.tar.gz"
 
 cmake --install "$build" --component bundle --strip --prefix "$bundle" >/dev/null
@@ -49,6 +50,8 @@ ldd "${programs[@]}" | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u
   done
 chmod -R u+w "$bundle/lib"
 strip --strip-unneeded "$bundle"/lib/*
+# Some name folders of this machine, which would count before the programs' own.
+patchelf --set-rpath "\$ORIGIN" "$bundle"/lib/*
 
 cd "$project_root"
 for file in tools/gpu_check.sh tools/common.sh tools/peer/bench_torch.py tests/golden/seed_transformer.py \
