@@ -56,7 +56,7 @@ Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch) {
   if (done_++ == 0) return work_(inputs);
   if (done_ == 2) return trace(inputs);
   if (!recorder_) return work_(inputs);
-  if (!recorded_ && !record(inputs)) return work_(inputs);
+  if (!recorded_ && !record()) return work_(inputs);
   take(inputs);
   recorder_->replay(epoch);
   return result_;
@@ -74,8 +74,7 @@ Tensor ReplayedStep::trace(const Inputs& inputs) {
   }
 }
 
-bool ReplayedStep::record(const Inputs& inputs) {
-  take(inputs);
+bool ReplayedStep::record() {
   try {
     recorder_->record([this] { result_ = work_(inputs_); }, trace_);
     return recorded_ = true;

@@ -46,7 +46,7 @@ class ReplayedStep {
 
  private:
   Tensor trace(const Inputs& inputs);
-  bool record(const Inputs& inputs);
+  bool record();
   void take(const Inputs& inputs);
 
   std::shared_ptr<Backend> backend_;

@@ -250,7 +250,6 @@ class Run {
     Clock::time_point begun = Clock::now();
     for (std::vector<Batch> batches; next_batches(loader, config_.train.accumulate, batches);) {
       state_.progress.waited += seconds_since(begun);
-      if (exchange_.asks()) finish_steps();
       heed_signals();
       const Schedule::Point rate = next_rate();
       step_.set_rate(rate);
@@ -261,34 +260,36 @@ class Run {
       unsaved_ = true;
       const auto begun_so_far = static_cast<std::int64_t>(begun_steps_.size());
       const bool due = checkpoints_.due(state_.step + begun_so_far);
-      finish_steps(due ? 0 : step_.ahead());
+      const bool taken = finish_steps(due ? 0 : step_.ahead());
       const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
       state_.seconds += seconds;
-      if (due && !last_was_refused_) save();
+      if (due && taken) save();
       begun = Clock::now();
     }
     finish_steps();
   }
 
-  // Steps whose losses have not been read yet: all but `most` of them, the oldest first.
-  void finish_steps(std::size_t most = 0) {
+  // Steps whose losses have not been read yet: all but `most` of them, the oldest first. False
+  // where the last one's loss was not finite.
+  bool finish_steps(std::size_t most = 0) {
+    bool taken = true;
     while (begun_steps_.size() > most) {
       const BegunStep step = std::move(begun_steps_.front());
       begun_steps_.pop_front();
       const double loss = step_.finish();
       const auto examples = static_cast<std::int64_t>(step.examples.size());
       state_.progress.position += examples;
-      last_was_refused_ = !std::isfinite(loss);
-      last_was_refused_ ? refuse_step(step.examples, loss) : take_step(examples, loss, step.lr);
+      taken = std::isfinite(loss);
+      taken ? take_step(examples, loss, step.lr) : refuse_step(step.examples, loss);
     }
+    return taken;
   }
 
   void begin_step(std::span<const Batch> batches) {
     if (!session_.profiling()) return step_.begin(batches, epoch());
     session_.profile->begin_step();
-    step_.begin(batches,
-                epoch());  // what is profiled is not replayed: it is done when this returns
+    step_.begin(batches, epoch());  // is not replayed, and so done when this returns
     session_.profile->end_step();
   }
 
@@ -405,6 +406,7 @@ class Run {
     const int stop = exchange_.stop_signal();
     const bool wanted = exchange_.take_save_request();
     if (stop == 0 && !wanted) return;
+    finish_steps();
     if (unsaved_) save();
     const std::string saved = "a checkpoint of step " + std::to_string(state_.step) + " (" +
                               where_in_epoch() + ") is in " + checkpoints_.last().string();
@@ -497,7 +499,6 @@ class Run {
   Progress progress_;
   TrainStep step_;
   std::deque<BegunStep> begun_steps_;
-  bool last_was_refused_ = false;  // its loss was not finite
   TrainingState state_;
   Schedule schedule_;
   RunLog log_;

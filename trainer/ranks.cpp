@@ -139,11 +139,6 @@ bool RankExchange::take_save_request() {
   return std::exchange(save_, false);
 }
 
-bool RankExchange::asks() const {
-  return ranks_.alone() ? signals_.stop_signal() != 0 || signals_.wants_save()
-                        : stop_ != 0 || save_;
-}
-
 GradientReduction::GradientReduction(FlatParameters& parameters, const Ranks& ranks)
     : parameters_(parameters), ranks_(ranks) {
   if (ranks_.alone()) return;

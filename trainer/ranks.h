@@ -65,8 +65,6 @@ class RankExchange {
   // As SignalScope's: of all ranks, as of the last sum().
   int stop_signal() const { return ranks_.alone() ? signals_.stop_signal() : stop_; }
   bool take_save_request();
-  // Whether one of the two has something to say.
-  bool asks() const;
 
  private:
   const Ranks& ranks_;

@@ -80,8 +80,6 @@ SignalScope::~SignalScope() {
 
 int SignalScope::stop_signal() const { return stop; }
 
-bool SignalScope::wants_save() const { return save; }
-
 bool SignalScope::take_save_request() { return save.exchange(false); }
 
 }  // namespace cardiograd

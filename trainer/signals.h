@@ -35,7 +35,6 @@ class SignalScope {
   int stop_signal() const;
   // Whether SIGUSR1 came since the last call.
   bool take_save_request();
-  bool wants_save() const;
 
  private:
   static constexpr std::array<int, 3> heeded{SIGTERM, SIGINT, SIGUSR1};

@@ -9,6 +9,22 @@
 
 namespace cardiograd {
 
+namespace {
+
+// The tensors of a batch, in an order that is always the same.
+template <class BatchOrConst, class Use>
+void for_each_tensor(BatchOrConst& batch, const Use& use) {
+  use(batch.signal);
+  use(batch.notes);
+  use(batch.targets);
+  use(batch.records);
+  use(batch.parts.rows);
+  use(batch.parts.partners);
+  use(batch.parts.shares);
+}
+
+}  // namespace
+
 TrainStep::TrainStep(const Session& session, const RunConfig& config, const Ranks& ranks,
                      RankExchange& exchange, std::function<void(const std::string&)> say)
     : session_(session),
@@ -104,22 +120,6 @@ Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epo
   return sum;
 }
 
-namespace {
-
-// The tensors of a batch, in an order that is always the same.
-template <class BatchOrConst, class Use>
-void for_each_tensor(BatchOrConst& batch, const Use& use) {
-  use(batch.signal);
-  use(batch.notes);
-  use(batch.targets);
-  use(batch.records);
-  use(batch.parts.rows);
-  use(batch.parts.partners);
-  use(batch.parts.shares);
-}
-
-}  // namespace
-
 // Without a look at the loss in between: a loss that is not finite holds the update back.
 Tensor TrainStep::replayable(const ReplayedStep::Inputs& inputs) {
   std::vector<Batch> batches = batches_;
@@ -145,6 +145,7 @@ void TrainStep::begin(std::span<const Batch> batches, std::int64_t epoch) {
   }
   optimizer_.begin_step();
   losses_.push_back(step_.value_later(step_(inputs, static_cast<std::uint32_t>(epoch))));
+  batches_.clear();
 }
 
 // All ranks see the loss before any of them steps.

@@ -84,9 +84,11 @@ void CudaBackend::deallocate(void* data, std::size_t bytes) noexcept {
 // Whatever used a block on the first queue was asked for before the block came back, and so comes
 // before an event that is recorded now.
 void CudaBackend::take_back() {
+  // The event must not be part of what the first queue records. Who records may give back a block
+  // of this queue meanwhile, which takes the other lock: this one comes first.
+  const std::lock_guard recording(first_->recording_);
   const std::lock_guard lock(mutex_);
   if (given_back_.empty()) return;
-  const std::lock_guard recording(first_->recording_);  // the event must not be part of it
   cuda::record_event(first_done_.get(), first_->stream());
   cuda::wait_for_event(device_.stream, first_done_.get());
   for (const auto& [data, bytes] : given_back_) blocks_.deallocate(data, bytes);

@@ -11,7 +11,7 @@
 #include <span>
 #include <utility>
 
-#include "kernels/cuda/shared_library.h"
+#include "kernels/cuda/cudnn_loading.h"
 
 namespace cardiograd::cuda {
 namespace {
@@ -50,16 +50,6 @@ struct Api {
     library.find(execute, "cudnnBackendExecute");
   }
 };
-
-const Loaded<Api>& loaded() {
-  static const Loaded<Api> once = load<Api>("libcudnn.so." + std::to_string(CUDNN_MAJOR));
-  return once;
-}
-
-void check(const Api& api, cudnnStatus_t status, const char* what) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
-  throw DeviceError(std::string("cuDNN: ") + what + " failed: " + api.error_string(status));
-}
 
 // One of the graph API's objects.
 class Descriptor {
@@ -478,9 +468,9 @@ class LoadedCudnn final : public Cudnn {
 }  // namespace
 
 std::unique_ptr<Cudnn> make_cudnn(Stream stream) {
-  return made_with<Cudnn, LoadedCudnn>(loaded(), stream);
+  return made_with<Cudnn, LoadedCudnn>(loaded_cudnn<Api>(), stream);
 }
 
-std::string cudnn_version(std::string& why) { return version_of(loaded(), why); }
+std::string cudnn_version(std::string& why) { return version_of(loaded_cudnn<Api>(), why); }
 
 }  // namespace cardiograd::cuda

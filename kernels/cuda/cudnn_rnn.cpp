@@ -19,7 +19,7 @@
 #include <string_view>
 #include <utility>
 
-#include "kernels/cuda/shared_library.h"
+#include "kernels/cuda/cudnn_loading.h"
 
 namespace cardiograd::cuda {
 namespace {
@@ -74,16 +74,6 @@ struct Api {
     library.find(backward_weights, "cudnnRNNBackwardWeights_v8");
   }
 };
-
-const Loaded<Api>& loaded() {
-  static const Loaded<Api> once = load<Api>("libcudnn.so." + std::to_string(CUDNN_MAJOR));
-  return once;
-}
-
-void check(const Api& api, cudnnStatus_t status, const char* what) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
-  throw DeviceError(std::string("cuDNN: ") + what + " failed: " + api.error_string(status));
-}
 
 // One of the library's objects; create and destroy are its functions in Api.
 template <class Raw, auto create, auto destroy>
@@ -311,8 +301,8 @@ class LoadedCudnnRnn final : public CudnnRnn {
 }  // namespace
 
 std::unique_ptr<CudnnRnn> make_cudnn_rnn(Stream stream) {
-  if (!loaded().api) return nullptr;
-  return std::make_unique<LoadedCudnnRnn>(*loaded().api, stream);
+  if (!loaded_cudnn<Api>().api) return nullptr;
+  return std::make_unique<LoadedCudnnRnn>(*loaded_cudnn<Api>().api, stream);
 }
 
 }  // namespace cardiograd::cuda

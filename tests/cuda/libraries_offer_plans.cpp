@@ -13,15 +13,21 @@
 namespace cardiograd {
 namespace {
 
-TEST(CudaLibraries, CublasLtOffersProducts) {
+// Why a library's plans cannot be asked for; empty where they can.
+std::string missing(std::string (*version)(std::string& why)) {
   std::string why;
-  if (cuda::cublaslt_version(why).empty()) GTEST_SKIP() << why;
-  std::shared_ptr<Backend> backend;
+  if (version(why).empty()) return why;
   try {
-    backend = make_cuda_backend(0, DType::f32, cuda::PlanOptions{});
+    make_cuda_kernel_backend(0, DType::f32);
   } catch (const DeviceError& error) {
-    GTEST_SKIP() << error.what();
+    return error.what();
   }
+  return "";
+}
+
+TEST(CudaLibraries, CublasLtOffersProducts) {
+  if (const std::string why = missing(cuda::cublaslt_version); !why.empty()) GTEST_SKIP() << why;
+  const std::shared_ptr<Backend> backend = make_cuda_kernel_backend(0, DType::f32);
   const std::unique_ptr<cuda::CublasLt> library = cuda::make_cublaslt(nullptr);
   ASSERT_TRUE(library);
   void* bias = backend->allocate(512);
@@ -37,14 +43,8 @@ TEST(CudaLibraries, CublasLtOffersProducts) {
 }
 
 TEST(CudaLibraries, CudnnOffersConvolutions) {
-  std::string why;
-  if (cuda::cudnn_version(why).empty()) GTEST_SKIP() << why;
-  std::shared_ptr<Backend> backend;
-  try {
-    backend = make_cuda_backend(0, DType::f32, cuda::PlanOptions{});
-  } catch (const DeviceError& error) {
-    GTEST_SKIP() << error.what();
-  }
+  if (const std::string why = missing(cuda::cudnn_version); !why.empty()) GTEST_SKIP() << why;
+  const std::shared_ptr<Backend> backend = make_cuda_kernel_backend(0, DType::f32);
   const std::unique_ptr<cuda::Cudnn> library = cuda::make_cudnn(nullptr);
   ASSERT_TRUE(library);
   Conv1dSpec spec;
@@ -62,14 +62,8 @@ TEST(CudaLibraries, CudnnOffersConvolutions) {
 }
 
 TEST(CudaLibraries, CudnnOffersRecurrence) {
-  std::string why;
-  if (cuda::cudnn_version(why).empty()) GTEST_SKIP() << why;
-  std::shared_ptr<Backend> backend;
-  try {
-    backend = make_cuda_backend(0, DType::f32, cuda::PlanOptions{});
-  } catch (const DeviceError& error) {
-    GTEST_SKIP() << error.what();
-  }
+  if (const std::string why = missing(cuda::cudnn_version); !why.empty()) GTEST_SKIP() << why;
+  const std::shared_ptr<Backend> backend = make_cuda_kernel_backend(0, DType::f32);
   const std::unique_ptr<cuda::CudnnRnn> library = cuda::make_cudnn_rnn(nullptr);
   ASSERT_TRUE(library);
   for (const DType dtype : {DType::f32, DType::bf16}) {
