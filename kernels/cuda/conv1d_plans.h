@@ -40,31 +40,92 @@ inline PlanKey key_of(std::string_view operation, const ConvolutionPlan& plan,
            plan.bias ? 1 : 0, plan.alignment, plan.bias_alignment, alignment_of_all(call), pool}};
 }
 
-// A plan of cuDNN behind the permutation of our weights [k, Ci / groups, Co] to its [Co, k,
-// Ci / groups], or before the way back: they lie behind its own workspace.
-inline Candidate with_permuted_weights(Backend& backend, const ConvolutionPlan& plan,
-                                       Candidate inner) {
-  const Conv1dShape& shape = plan.shape;
-  const std::int64_t inputs = shape.inputs / shape.spec.groups;
-  const Dims ours{shape.kernel, inputs, shape.outputs};
-  const Dims theirs{shape.outputs, shape.kernel, inputs};
-  const std::size_t place = (inner.workspace + 255) / 256 * 256;
-  const auto run = [&backend, ours, theirs, place, dtype = plan.dtype, pass = plan.pass,
+// An operand in cuDNN's order instead of ours; it lies in the workspace, at `place`.
+struct Rearranged {
+  Dims ours;
+  Dims theirs;
+  std::vector<int> axes;  // theirs[i] is ours[axes[i]]
+  std::vector<int> back;
+  bool output = false;
+  std::size_t index = 0;  // of PlanOperands' in or out
+  std::size_t place = 0;
+};
+
+// [N, L, C] or weights [k, Ci / groups, Co] of ours, for one of the plan's operands.
+inline Rearranged rearranged_signal(std::int64_t records, std::int64_t steps, std::int64_t channels,
+                                    bool output, std::size_t index) {
+  return {
+      {records, steps, channels}, {records, channels, steps}, {0, 2, 1}, {0, 2, 1}, output, index};
+}
+inline Rearranged rearranged_weight(const ConvolutionPlan& plan) {
+  const std::int64_t taps = plan.shape.kernel, outputs = plan.shape.outputs;
+  const std::int64_t inputs = plan.shape.inputs / plan.shape.spec.groups;
+  const bool output = plan.pass == ConvolutionPass::weight;
+  const Dims ours{taps, inputs, outputs};
+  if (plan.layout == ConvolutionLayout::channels_first) {
+    return {ours, {outputs, inputs, taps}, {2, 1, 0}, {2, 1, 0}, output, output ? 0U : 1U};
+  }
+  return {ours, {outputs, taps, inputs}, {2, 0, 1}, {1, 2, 0}, output, output ? 0U : 1U};
+}
+
+// What lies otherwise in the plan's layout than in ours.
+inline std::vector<Rearranged> rearranged_operands(const ConvolutionPlan& plan) {
+  std::vector<Rearranged> all{rearranged_weight(plan)};
+  if (plan.layout == ConvolutionLayout::channels_last) return all;
+  const Conv1dShape& s = plan.shape;
+  const bool is_data = plan.pass == ConvolutionPass::data;
+  all.push_back(rearranged_signal(s.records, s.length, s.inputs, is_data, 0));
+  const bool is_forward = plan.pass == ConvolutionPass::forward;
+  all.push_back(rearranged_signal(s.records, s.output_length, s.outputs, is_forward,
+                                  plan.pass == ConvolutionPass::weight ? 1 : 0));
+  return all;
+}
+
+// A plan of cuDNN between the permutations of our operands to its layout and back. What is permuted
+// lies behind the plan's own workspace.
+inline Candidate with_our_operands(Backend& backend, const ConvolutionPlan& plan, Candidate inner) {
+  std::vector<Rearranged> all = rearranged_operands(plan);
+  std::size_t end = inner.workspace;
+  for (Rearranged& each : all) {
+    each.place = (end + 255) / 256 * 256;
+    end = each.place + static_cast<std::size_t>(each.ours.numel()) * size_of(plan.dtype);
+  }
+  const auto run = [&backend, all, dtype = plan.dtype,
                     inner = std::move(inner.run)](const PlanOperands& operands) {
     PlanOperands permuted = operands;
-    void* weight = static_cast<std::byte*>(operands.workspace) + place;
-    if (pass == ConvolutionPass::weight) {
-      permuted.out[0] = weight;
-      inner(permuted);
-      backend.permute({weight, dtype, theirs}, {1, 2, 0}, {operands.out[0], dtype, ours});
-      return;
+    for (const Rearranged& each : all) {
+      void* data = static_cast<std::byte*>(operands.workspace) + each.place;
+      if (each.output) {
+        permuted.out[each.index] = data;
+        continue;
+      }
+      backend.permute({operands.in[each.index], dtype, each.ours}, each.axes,
+                      {data, dtype, each.theirs});
+      permuted.in[each.index] = data;
     }
-    backend.permute({operands.in[1], dtype, ours}, {2, 0, 1}, {weight, dtype, theirs});
-    permuted.in[1] = weight;
     inner(permuted);
+    for (const Rearranged& each : all) {
+      if (!each.output) continue;
+      backend.permute({permuted.out[each.index], dtype, each.theirs}, each.back,
+                      {operands.out[each.index], dtype, each.ours});
+    }
   };
-  const auto count = static_cast<std::size_t>(ours.numel());
-  return {std::move(inner.name), inner.deterministic, place + count * size_of(plan.dtype), run};
+  return {std::move(inner.name), inner.deterministic, end, run};
+}
+
+// cuDNN's plans of both layouts, on operands of ours.
+inline std::vector<Candidate> convolutions_of(Backend& backend, Planner& planner,
+                                              const ConvolutionPlan& plan) {
+  ConvolutionPlan channels_first = plan;
+  channels_first.layout = ConvolutionLayout::channels_first;
+  channels_first.alignment = 16;  // of copies
+  std::vector<Candidate> all;
+  for (const ConvolutionPlan& each : {plan, channels_first}) {
+    for (Candidate& candidate : planner.convolutions(each)) {
+      all.push_back(with_our_operands(backend, each, std::move(candidate)));
+    }
+  }
+  return all;
 }
 
 // The same, and a bias that is added by our own kernel.
@@ -109,14 +170,12 @@ inline std::vector<Candidate> as_products(Planner& planner, const ConvolutionPla
 inline std::vector<Candidate> offers_of(Backend& backend, Planner& planner,
                                         const ConvolutionPlan& plan, const PlanOperands& call) {
   std::vector<Candidate> all = as_products(planner, plan, call);
-  for (Candidate& each : planner.convolutions(plan)) {
-    all.push_back(with_permuted_weights(backend, plan, std::move(each)));
-  }
+  for (Candidate& each : convolutions_of(backend, planner, plan)) all.push_back(std::move(each));
   if (!plan.bias) return all;
   ConvolutionPlan bare = plan;
   bare.bias = false;
-  for (Candidate& each : planner.convolutions(bare)) {
-    all.push_back(with_bias(backend, plan, with_permuted_weights(backend, plan, std::move(each))));
+  for (Candidate& each : convolutions_of(backend, planner, bare)) {
+    all.push_back(with_bias(backend, plan, std::move(each)));
   }
   return all;
 }

@@ -180,8 +180,7 @@ std::vector<Candidate> pooled_offers(Backend& backend, const Device& device, Pla
   const Conv1dShape& shape = plan.shape;
   const std::int64_t rows = shape.records * shape.output_length;
   const std::int64_t count = shape.records * (shape.output_length / pool) * shape.outputs;
-  for (Candidate& each : planner.convolutions(plan)) {
-    Candidate pooled = with_permuted_weights(backend, plan, std::move(each));
+  for (Candidate& pooled : convolutions_of(backend, planner, plan)) {
     const std::size_t place = (pooled.workspace + 255) / 256 * 256;
     pooled.workspace = place + static_cast<std::size_t>(rows * shape.outputs) * sizeof(float);
     pooled.run = [device, pool, count, place, length = shape.output_length,

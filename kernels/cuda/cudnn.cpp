@@ -133,12 +133,15 @@ std::int64_t alignment_of(const ConvolutionPlan& plan, Tensors name) {
   return 16;
 }
 
-// [lines, steps, channels] in memory. A virtual tensor lives inside a kernel, in f32.
+// [lines, steps, channels] in memory, or [lines, channels, steps], as the plan says. A virtual
+// tensor lives inside a kernel, in f32.
 Descriptor tensor(const Api& api, const ConvolutionPlan& plan, Tensors name, std::int64_t lines,
                   std::int64_t steps, std::int64_t channels) {
   const bool is_virtual = name == tensor_product || name == tensor_sum;
   const std::array<std::int64_t, 4> sizes{lines, channels, 1, steps};
-  const std::array<std::int64_t, 4> strides{steps * channels, 1, steps * channels, channels};
+  const bool last = plan.layout == ConvolutionLayout::channels_last;
+  const std::array<std::int64_t, 4> strides{steps * channels, last ? 1 : steps,
+                                            last ? steps * channels : steps, last ? channels : 1};
   Descriptor made(api, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE,
            is_virtual ? CUDNN_DATA_FLOAT : type_of(plan.dtype));
@@ -454,9 +457,8 @@ class LoadedCudnn final : public Cudnn {
       return;
     }
     if (made->workspace() > most_workspace) return;
-    candidates.push_back({"cudnn" + std::string(plan.bias ? "-bias" : "") +
-                              (plan.relu ? "-relu:" : ":") + std::to_string(candidates.size()) +
-                              ":engine" + std::to_string(engine.number),
+    candidates.push_back({family_of(plan) + ":" + std::to_string(candidates.size()) + ":engine" +
+                              std::to_string(engine.number),
                           !engine.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
                           static_cast<std::size_t>(made->workspace()),
                           [made](const PlanOperands& operands) { made->run(operands); }});

@@ -19,6 +19,10 @@ namespace cardiograd::cuda {
 // dweight.
 enum class ConvolutionPass : std::uint8_t { forward, data, weight };
 
+// The order of the tensors that the library sees. channels_last: x and y [N, L, C] as ours, weights
+// [Co, k, Ci / groups]; channels_first: x and y [N, C, L], weights [Co, Ci / groups, k].
+enum class ConvolutionLayout : std::uint8_t { channels_last, channels_first };
+
 struct ConvolutionPlan {
   ConvolutionPass pass = ConvolutionPass::forward;
   Conv1dShape shape;
@@ -26,17 +30,23 @@ struct ConvolutionPlan {
   bool relu = false;         // forward alone: what is negative becomes 0, in the same plan
   DType dtype = DType::f32;  // f32 or bf16, of all operands; sums are f32
   MathMode math = MathMode::exact;
+  ConvolutionLayout layout = ConvolutionLayout::channels_last;
   int alignment = 16;       // bytes that the addresses of x and y are multiples of,
   int bias_alignment = 16;  // and the bias's; weights are the caller's copy, aligned to 256
 };
+
+// How the names of its candidates begin: "cudnn-ncl-bias".
+inline std::string family_of(const ConvolutionPlan& plan) {
+  return std::string("cudnn") + (plan.layout == ConvolutionLayout::channels_first ? "-ncl" : "") +
+         (plan.bias ? "-bias" : "") + (plan.relu ? "-relu" : "");
+}
 
 class Cudnn {
  public:
   virtual ~Cudnn() = default;
   // The best plans by the library's own estimate, best first; none where it has no such
-  // convolution. They stay valid as long as this. Their weights are [Co, k, Ci / groups], the only
-  // order in which cuDNN has tensor-core kernels for channels that lie side by side; ours are
-  // permuted by the caller.
+  // convolution. They stay valid as long as this. Their operands have the plan's layout, into which
+  // the caller permutes ours; of weights, cuDNN has tensor-core kernels in these orders alone.
   virtual std::vector<Candidate> convolutions(const ConvolutionPlan& plan) = 0;
 };
 

@@ -84,7 +84,9 @@ std::vector<Parameter> all_plans() {
       }
     }
   }
-  all.emplace_back(DType::f32, MathMode::exact, "cudnn", "conv1d_relu_maxpool_forward");
+  for (const char* candidate : {"cudnn", "cudnn-ncl"}) {
+    all.emplace_back(DType::f32, MathMode::exact, candidate, "conv1d_relu_maxpool_forward");
+  }
   return all;
 }
 

@@ -54,6 +54,9 @@ TEST(CudaLibraries, CudnnOffersConvolutions) {
                           cuda::ConvolutionPass::weight}) {
     EXPECT_FALSE(library->convolutions({pass, shape, false, false, DType::bf16}).empty())
         << static_cast<int>(pass);
+    cuda::ConvolutionPlan channels_first{pass, shape, false, false, DType::f32};
+    channels_first.layout = cuda::ConvolutionLayout::channels_first;
+    EXPECT_FALSE(library->convolutions(channels_first).empty()) << static_cast<int>(pass);
     EXPECT_FALSE(
         library->convolutions({pass, shape, false, false, DType::f32, cuda::MathMode::tf32})
             .empty())

@@ -13,7 +13,8 @@ std::vector<std::string> plan_candidates(const std::string& operation) {
     return {"measure", "cudnn:standard", "cudnn:persist-static", "cudnn:persist-small-h"};
   }
   const std::vector<std::string> families =
-      operation == "conv1d" ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:"}
+      operation == "conv1d" ? std::vector<std::string>{"cublaslt:", "cudnn:", "cudnn-bias:",
+                                                       "cudnn-ncl:", "cudnn-ncl-bias:"}
                             : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
   std::vector<std::string> names{"measure"};
   for (const std::string& family : families) {

@@ -73,20 +73,43 @@ void multiply(const ProductPlan& plan, const PlanOperands& o) {
   }
 }
 
-// Calls f with the elements of x, weight [Co, k, Ci / groups] and y that meet in a convolution.
+// Where elements lie in a plan's layout.
+struct Places {
+  const Conv1dShape& shape;
+  bool channels_first;
+  std::int64_t inputs = shape.inputs / shape.spec.groups;
+
+  std::int64_t signal(std::int64_t record, std::int64_t step, std::int64_t channel,
+                      std::int64_t steps, std::int64_t channels) const {
+    const std::int64_t within = channels_first ? channel * steps + step : step * channels + channel;
+    return record * steps * channels + within;
+  }
+  std::int64_t weight(std::int64_t out, std::int64_t tap, std::int64_t in) const {
+    const std::int64_t within = channels_first ? in * shape.kernel + tap : tap * inputs + in;
+    return out * shape.kernel * inputs + within;
+  }
+  std::int64_t channel_of_output(std::int64_t place) const {
+    return channels_first ? place / shape.output_length % shape.outputs : place % shape.outputs;
+  }
+};
+
+// Calls f with the places of x, weight and y that meet in a convolution.
 template <class F>
-void for_each_product(const Conv1dShape& shape, const F& f) {
+void for_each_product(const Places& places, const F& f) {
+  const Conv1dShape& shape = places.shape;
   const Conv1dSpec& spec = shape.spec;
-  const std::int64_t inputs = shape.inputs / spec.groups, outputs = shape.outputs / spec.groups;
+  const std::int64_t outputs = shape.outputs / spec.groups;
   for (std::int64_t row = 0; row < shape.records * shape.output_length; ++row) {
     const std::int64_t record = row / shape.output_length, step = row % shape.output_length;
     for (std::int64_t out = 0; out < shape.outputs; ++out) {
       for (std::int64_t tap = 0; tap < shape.kernel; ++tap) {
         const std::int64_t from = step * spec.stride + tap * spec.dilation - spec.padding;
         if (from < 0 || from >= shape.length) continue;
-        for (std::int64_t in = 0; in < inputs; ++in) {
-          f((record * shape.length + from) * shape.inputs + out / outputs * inputs + in,
-            (out * shape.kernel + tap) * inputs + in, row * shape.outputs + out);
+        for (std::int64_t in = 0; in < places.inputs; ++in) {
+          f(places.signal(record, from, out / outputs * places.inputs + in, shape.length,
+                          shape.inputs),
+            places.weight(out, tap, in),
+            places.signal(record, step, out, shape.output_length, shape.outputs));
         }
       }
     }
@@ -96,6 +119,7 @@ void for_each_product(const Conv1dShape& shape, const F& f) {
 template <class T>
 void convolve(const ConvolutionPlan& plan, const PlanOperands& o, double factor) {
   const Conv1dShape& shape = plan.shape;
+  const Places places{shape, plan.layout == ConvolutionLayout::channels_first};
   const std::int64_t outputs = shape.records * shape.output_length * shape.outputs;
   std::vector<double> sums;
   switch (plan.pass) {
@@ -103,22 +127,22 @@ void convolve(const ConvolutionPlan& plan, const PlanOperands& o, double factor)
       sums.resize(static_cast<std::size_t>(outputs));
       for (std::int64_t i = 0; i < outputs; ++i) {
         sums[static_cast<std::size_t>(i)] =
-            at<Summand<T>>(plan.bias ? o.in[2] : nullptr, i % shape.outputs);
+            at<Summand<T>>(plan.bias ? o.in[2] : nullptr, places.channel_of_output(i));
       }
-      for_each_product(shape, [&](auto x, auto w, auto y) {
+      for_each_product(places, [&](auto x, auto w, auto y) {
         sums[static_cast<std::size_t>(y)] += at<T>(o.in[0], x) * at<T>(o.in[1], w);
       });
       break;
     case ConvolutionPass::data:
       sums.resize(static_cast<std::size_t>(shape.records * shape.length * shape.inputs));
-      for_each_product(shape, [&](auto x, auto w, auto y) {
+      for_each_product(places, [&](auto x, auto w, auto y) {
         sums[static_cast<std::size_t>(x)] += at<T>(o.in[0], y) * at<T>(o.in[1], w);
       });
       break;
     case ConvolutionPass::weight:
       sums.resize(static_cast<std::size_t>(shape.outputs * shape.kernel * shape.inputs /
                                            shape.spec.groups));
-      for_each_product(shape, [&](auto x, auto w, auto y) {
+      for_each_product(places, [&](auto x, auto w, auto y) {
         sums[static_cast<std::size_t>(w)] += at<T>(o.in[0], x) * at<T>(o.in[1], y);
       });
       break;
@@ -160,8 +184,7 @@ class NaiveConvolutions final : public Cudnn {
     const auto run = [plan](const PlanOperands& operands, double factor) {
       with_factors(plan, [&](auto f) { convolve<decltype(f)>(plan, operands, factor); });
     };
-    const std::string family =
-        "cudnn" + std::string(plan.bias ? "-bias" : "") + (plan.relu ? "-relu:" : ":");
+    const std::string family = family_of(plan) + ":";
     Candidate loose = candidate(
         family + "1:engine1",
         [run, calls = std::make_shared<int>(0)](const auto& o) { run(o, 1.0 + 1e-5 * ++*calls); });

@@ -15,11 +15,13 @@ void set_thread_order(const std::string& name) {
 
 bool is_emulated() { return true; }
 
-// The stand-ins' plans (libraries.cpp, cudnn_rnn.cpp): the first that is offered, and the one
-// without the bias. To measure them would take long and tell nothing.
+// The stand-ins' plans (libraries.cpp, cudnn_rnn.cpp): the first that is offered, the one without
+// the bias, and of convolutions the one with channels first. To measure them would take long and
+// tell nothing.
 std::vector<std::string> plan_candidates(const std::string& operation) {
   if (operation == "lstm") return {"cudnn:"};
-  return {"c", operation == "conv1d" ? "cudnn:" : "cublaslt:"};
+  if (operation == "conv1d") return {"c", "cudnn:", "cudnn-ncl"};
+  return {"c", "cublaslt:"};
 }
 
 }  // namespace cardiograd::testing

@@ -46,11 +46,13 @@ std::vector<float> convolved(Backend& backend, const std::vector<float>& x) {
 const std::vector<float> ones{1.0F, 1.0F, 1.0F};
 
 TEST(AskedPlans, DeterministicModeTakesDeterministicOnesAlone) {
-  BackendOptions options = asked("cudnn:1");
-  options.deterministic = false;
-  const std::shared_ptr<Backend> loose = make_backend("cuda", options);
-  EXPECT_NE(convolved(*loose, ones), convolved(*loose, ones));
-  for (const char* plans : {"cudnn:1", "measure"}) {
+  for (const char* plans : {"cudnn:1", "cudnn-ncl:1"}) {
+    BackendOptions options = asked(plans);
+    options.deterministic = false;
+    const std::shared_ptr<Backend> loose = make_backend("cuda", options);
+    EXPECT_NE(convolved(*loose, ones), convolved(*loose, ones)) << plans;
+  }
+  for (const char* plans : {"cudnn:1", "cudnn-ncl:1", "measure"}) {
     const std::shared_ptr<Backend> strict = make_backend("cuda", asked(plans));
     EXPECT_EQ(convolved(*strict, ones), convolved(*strict, ones)) << plans;
   }
