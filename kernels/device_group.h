@@ -1,6 +1,6 @@
-// The door to collectives between devices (NCCL between GPUs): cuda/nccl.cpp where NCCL was found,
-// cuda/nccl_stub.cpp elsewhere. Nothing here waits on the host; who uses it polls, with a deadline
-// of its own.
+// The door to collectives between devices (NCCL between GPUs): cuda/nccl.cpp where NCCL's headers
+// were found, which loads the library when the program needs it; cuda/nccl_stub.cpp elsewhere.
+// Nothing here waits on the host; who uses it polls, with a deadline of its own.
 #pragma once
 
 #include <array>
@@ -54,11 +54,15 @@ using DeviceGroupId = std::array<std::byte, 128>;
 // Whether processes on this backend need a group: its memory is not the host's.
 bool wants_device_group(const Backend& backend);
 
+// "NCCL 2.28.9", or "no NCCL" with why where the build has its headers.
+std::string device_group_library();
+
+// Those below throw DeviceError where there is no NCCL.
 DeviceGroupId make_device_group_id();
 // The same id on every rank, from where rank 0 is to listen: NCCL's own bootstrap over TCP.
 DeviceGroupId make_device_group_id(const std::string& address, int port);
 
-// Begins to join; state() says when all have. Throws DeviceError where the build has no NCCL.
+// Begins to join; state() says when all have.
 std::unique_ptr<DeviceGroup> make_device_group(const std::shared_ptr<Backend>& backend, int rank,
                                                int size, const DeviceGroupId& id);
 

@@ -4,6 +4,7 @@
 #include "kernels/cuda/cuda_backend_impl.h"
 #include "kernels/cuda/event_clock.h"
 #include "kernels/cuda/recorder.h"
+#include "kernels/device_group.h"
 #include "kernels/device_timer.h"
 
 namespace cardiograd {
@@ -152,7 +153,8 @@ TimedDevice make_timed_cuda_device(int index) {
 }
 
 std::string cuda_backend_description() {
-  return "cuda " + cuda::runtime_version() + ", " + cuda::library_description();
+  return "cuda " + cuda::runtime_version() + ", " + cuda::library_description() + ", " +
+         device_group_library();
 }
 
 }  // namespace cardiograd

@@ -6,8 +6,8 @@
 // Determinism: NVIDIA's guide counts no RNN routine among those whose bits differ from run to run,
 // but its release notes say that the products of all algorithms, which cuBLAS computes in several
 // streams, may take another kernel where cuBLAS has workspaces of two sizes to choose from, as it
-// has by default. CUBLAS_WORKSPACE_CONFIG with one size ends that; without it no plan here counts
-// as deterministic.
+// has by default. CUBLAS_WORKSPACE_CONFIG with one size ends that: it is set here, unless the user
+// has set it; where that leaves two sizes, no plan here counts as deterministic.
 #include "kernels/cuda/cudnn_rnn.h"
 
 #include <algorithm>
@@ -301,8 +301,10 @@ class LoadedCudnnRnn final : public CudnnRnn {
 }  // namespace
 
 std::unique_ptr<CudnnRnn> make_cudnn_rnn(Stream stream) {
-  if (!loaded_cudnn<Api>().api) return nullptr;
-  return std::make_unique<LoadedCudnnRnn>(*loaded_cudnn<Api>().api, stream);
+  // Before the library makes cuBLAS's handles, which read it.
+  static const int set = setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  static_cast<void>(set);
+  return made_with<CudnnRnn, LoadedCudnnRnn>(loaded_cudnn<Api>(), stream);
 }
 
 }  // namespace cardiograd::cuda

@@ -14,6 +14,8 @@ namespace {
 
 }  // namespace
 
+std::string device_group_library() { return "no NCCL"; }
+
 DeviceGroupId make_device_group_id() { refuse(); }
 DeviceGroupId make_device_group_id(const std::string&, int) { refuse(); }
 std::unique_ptr<DeviceGroup> make_device_group(const std::shared_ptr<Backend>&, int, int,

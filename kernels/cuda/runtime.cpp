@@ -18,6 +18,12 @@ void check(cudaError_t status, const std::string& what) {
   if (status != cudaSuccess) throw failed_call(what, text_of(status), synchronises_launches());
 }
 
+bool is_done(cudaError_t status, const std::string& what) {
+  if (status == cudaErrorNotReady) return false;
+  check(status, what);
+  return true;
+}
+
 cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t native_event(Event event) { return static_cast<cudaEvent_t>(event); }
 
@@ -72,6 +78,10 @@ void destroy_stream(Stream stream) noexcept {
 
 void synchronize(Stream stream) {
   check(cudaStreamSynchronize(native(stream)), "waiting for the CUDA stream");
+}
+
+bool is_idle(Stream stream) {
+  return is_done(cudaStreamQuery(native(stream)), "the work on the GPU");
 }
 
 MemorySource device_memory(int index) {
@@ -147,6 +157,10 @@ void wait_for_event(Stream stream, Event event) {
 
 void synchronize_event(Event event) {
   check(cudaEventSynchronize(native_event(event)), "waiting for a CUDA event");
+}
+
+bool has_happened(Event event) {
+  return is_done(cudaEventQuery(native_event(event)), "the work on the GPU");
 }
 
 float elapsed_milliseconds(Event begin, Event end) {

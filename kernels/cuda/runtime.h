@@ -46,6 +46,9 @@ void destroy_stream(Stream stream) noexcept;
 // Waits until all that was asked for on the stream is done.
 void synchronize(Stream stream);
 
+// Whether it is done, without waiting. Throws where the device reports an error.
+bool is_idle(Stream stream);
+
 // Memory of a device, for BlockCache: 256-byte aligned.
 MemorySource device_memory(int index);
 // Host memory that a device reads by itself (pinned). Throws where there is none.
@@ -68,6 +71,8 @@ void record_event(Event event, Stream stream);
 void wait_for_event(Stream stream, Event event);
 // The host waits.
 void synchronize_event(Event event);
+// Whether what came before the event is done. Throws where the device reports an error.
+bool has_happened(Event event);
 // Waits for `end`; milliseconds between the two on the device's clock.
 float elapsed_milliseconds(Event begin, Event end);
 

@@ -123,6 +123,10 @@ void synchronize(Stream) {
   if (!emulator::fault_pending.exchange(false)) return;
   throw failed_call("waiting for the CUDA stream", emulator::fault, machine_state().launches_wait);
 }
+bool is_idle(Stream) {
+  refuse_while_capturing("asking a CUDA stream whether it is idle");
+  return true;
+}
 
 MemorySource device_memory(int index) { return {memory_name(index), allocate, release, mark}; }
 
@@ -159,6 +163,10 @@ void record_event(Event event, Stream) {
 }
 void wait_for_event(Stream, Event) { ++emulator::waits; }
 void synchronize_event(Event) { refuse_while_capturing("waiting for a CUDA event"); }
+bool has_happened(Event) {
+  refuse_while_capturing("asking for a CUDA event");
+  return true;
+}
 float elapsed_milliseconds(Event begin, Event end) {
   const std::chrono::duration<float, std::milli> elapsed =
       *static_cast<Time*>(end) - *static_cast<Time*>(begin);
