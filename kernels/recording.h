@@ -5,21 +5,24 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "kernels/arena.h"
 #include "kernels/view.h"
 
 namespace cardiograd {
 
-// A number that a device will have computed; see Recorder::value_later.
-class LaterValue {
+// Numbers that a device will have computed; see Recorder::values_later.
+class LaterValues {
  public:
-  LaterValue() = default;
-  LaterValue(const LaterValue&) = delete;
-  LaterValue& operator=(const LaterValue&) = delete;
-  virtual ~LaterValue() = default;
-  // Waits for it, and for nothing that was asked for since.
-  virtual double get() = 0;
+  LaterValues() = default;
+  LaterValues(const LaterValues&) = delete;
+  LaterValues& operator=(const LaterValues&) = delete;
+  virtual ~LaterValues() = default;
+  // Whether get() need not wait.
+  virtual bool ready() const = 0;
+  // Waits for them, and for nothing that was asked for since.
+  virtual std::vector<float> get() const = 0;
 };
 
 // Records one piece of work of one backend. It must ask for the same operations on the same shapes
@@ -40,8 +43,8 @@ class Recorder {
   // After record: asks for the recorded work. Random operations in it draw as in `epoch`, whatever
   // epoch it was recorded in.
   virtual void replay(std::uint32_t epoch) = 0;
-  // f32 [1], as it is after everything that was asked for until now.
-  virtual std::unique_ptr<LaterValue> value_later(const ConstView& value) = 0;
+  // Of f32, as they are after everything that was asked for until now.
+  virtual std::unique_ptr<LaterValues> values_later(const ConstView& values) = 0;
 
   // Bytes of the arena that the recorded work lives in.
   virtual std::size_t arena_bytes() const = 0;

@@ -10,13 +10,14 @@ namespace cardiograd {
 
 namespace {
 
-class KnownValue final : public LaterValue {
+class KnownValues final : public LaterValues {
  public:
-  explicit KnownValue(double value) : value_(value) {}
-  double get() override { return value_; }
+  explicit KnownValues(std::vector<float> values) : values_(std::move(values)) {}
+  bool ready() const override { return true; }
+  std::vector<float> get() const override { return values_; }
 
  private:
-  double value_;
+  std::vector<float> values_;
 };
 
 bool alike(const Tensor& a, const Tensor& b) {
@@ -37,12 +38,12 @@ ReplayedStep::ReplayedStep(std::shared_ptr<Backend> backend, Work work, Options 
     : backend_(std::move(backend)),
       work_(std::move(work)),
       say_(std::move(say)),
-      options_(options),
-      recorder_(options.replays ? backend_->make_recorder() : nullptr),
+      options_(std::move(options)),
+      recorder_(options_.replays ? backend_->make_recorder() : nullptr),
       trace_(current_owner) {}
 
-Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch) {
-  if (!recorder_ && !options_.traces_memory) return work_(inputs);
+Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch, bool replayable) {
+  if (!replayable || (!recorder_ && !options_.traces_memory)) return work_(inputs);
   if (done_ == 0) {
     for (const Tensor& input : inputs) {
       inputs_.push_back(input.defined() ? Tensor::empty(backend_, input.dims(), input.dtype())
@@ -75,15 +76,19 @@ Tensor ReplayedStep::trace(const Inputs& inputs) {
 }
 
 bool ReplayedStep::record() {
+  std::string fault;
   try {
     recorder_->record([this] { result_ = work_(inputs_); }, trace_);
-    return recorded_ = true;
   } catch (const std::exception& error) {
-    say_(std::string("training steps are not recorded: ") + error.what());
-    result_ = {};
-    recorder_.reset();
-    return false;
+    fault = error.what();
   }
+  recorded_ = options_.agree(fault.empty());
+  if (recorded_) return true;
+  say_("training steps are not recorded: " +
+       (fault.empty() ? "another process could not record them" : fault));
+  result_ = {};
+  recorder_.reset();
+  return false;
 }
 
 void ReplayedStep::take(const Inputs& inputs) {
@@ -92,9 +97,9 @@ void ReplayedStep::take(const Inputs& inputs) {
   }
 }
 
-std::unique_ptr<LaterValue> ReplayedStep::value_later(const Tensor& result) const {
-  if (recorder_) return recorder_->value_later(result.view());
-  return std::make_unique<KnownValue>(result.item());
+std::unique_ptr<LaterValues> ReplayedStep::values_later(const Tensor& result) const {
+  if (recorder_) return recorder_->values_later(result.view());
+  return std::make_unique<KnownValues>(result.to_vector<float>());
 }
 
 }  // namespace cardiograd

@@ -16,13 +16,16 @@ namespace cardiograd {
 class ReplayedStep {
  public:
   using Inputs = std::vector<Tensor>;  // some may be undefined
-  // Does the step; returns one f32 value, the loss. It may run any number of times, and must ask
-  // for the same operations each time that the inputs have the same shapes.
+  // Does the step; returns f32 values, the loss among them. It may run any number of times, and
+  // must ask for the same operations each time that the inputs have the same shapes.
   using Work = std::function<Tensor(const Inputs&)>;
 
   struct Options {
     bool replays = true;         // where the device can
     bool traces_memory = false;  // also where it cannot
+    // Where others take part in the step: whether it was recorded by all of them, of whether it was
+    // by this one. What some replay and others do not may be out of step.
+    std::function<bool(bool recorded)> agree = [](bool recorded) { return recorded; };
   };
   // `say` is told, in a sentence, why steps are not recorded after all.
   ReplayedStep(std::shared_ptr<Backend> backend, Work work, Options options,
@@ -30,10 +33,12 @@ class ReplayedStep {
 
   // One step. Steps with the shapes of the first one are recorded at the third; those with others
   // are done as they are. So nothing is done besides the steps: no warm-up leaves its trace.
-  // `epoch`: of the random draws. What is returned holds until the next step.
-  Tensor operator()(const Inputs& inputs, std::uint32_t epoch);
-  // A result of the last step, to be read when more has been asked for.
-  std::unique_ptr<LaterValue> value_later(const Tensor& result) const;
+  // `epoch`: of the random draws. `replayable`: false where others that take part in the step may
+  // have other shapes than in the steps before; it is then done as it is. What is returned holds
+  // until the next step.
+  Tensor operator()(const Inputs& inputs, std::uint32_t epoch, bool replayable = true);
+  // The result of the last step, to be read when more has been asked for.
+  std::unique_ptr<LaterValues> values_later(const Tensor& result) const;
 
   // Whether steps may be replayed.
   bool replays() const { return recorder_ != nullptr; }

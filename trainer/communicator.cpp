@@ -93,6 +93,10 @@ bool Communicator::all(bool mine, std::string_view what) { return !any(!mine, wh
 
 void Communicator::barrier(std::string_view what) { static_cast<void>(all_gather_bytes({}, what)); }
 
+void Communicator::wait_until(const std::function<bool()>& done, std::string_view what) {
+  CG_CHECK(done(), std::string(what) + " is not there");
+}
+
 std::shared_ptr<void> Communicator::shared_memory(std::size_t, std::string_view) { return nullptr; }
 
 std::vector<int> Communicator::silent_ranks(double) { return {}; }

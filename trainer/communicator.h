@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -71,9 +72,11 @@ class Communicator {
   void all_reduce_sum(const View& view, std::string_view what);
   // Waits on the host until the backend has done all that it was asked for, other ranks' parts
   // included, with the time-out: on a GPU call it before results are read (copy_to_host has no
-  // time-out of its own), once a step or once every few replays of a captured step. On a CPU it is
-  // wait_all.
+  // time-out of its own). On a CPU it is wait_all.
   virtual void finish(std::string_view what) = 0;
+  // The same for a part of it, which is there when done() says so (LaterValues::ready). Where
+  // nothing is done later than it is asked for, done() must be true.
+  virtual void wait_until(const std::function<bool()>& done, std::string_view what);
 
   // Host memory, all zeros, whose views all_reduce_sum adds up without messages: the ranks of one
   // machine reach into each other's. As many bytes on all ranks. Null where there is none (GPUs,

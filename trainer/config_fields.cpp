@@ -25,7 +25,7 @@ const std::vector<ConfigField>& config_fields() {
       {"deterministic", "on a GPU: no plan whose bits differ from run to run; the CPU has none",
        [](C& c) -> Slot { return &c.deterministic; }},
       {"replay",
-       "whether a device records a training step once and replays it (a GPU, one process)",
+       "whether a device records a training step once and replays it (a GPU)",
        [](C& c) -> Slot { return &c.replay; }},
       {"plans",
        "on a GPU: measure (the fastest of a library's and ours), own, or a plan's name's beginning",

@@ -64,7 +64,7 @@ void DeviceCommunicator::give_up(std::string_view what, const std::string& reaso
   throw LostRank(lost_);
 }
 
-void DeviceCommunicator::poll(const std::function<bool()>& done, std::string_view what) {
+void DeviceCommunicator::wait_until(const std::function<bool()>& done, std::string_view what) {
   check_alive();
   Deadline deadline(timeout() - grace_of(timeout()));
   for (;;) {
@@ -82,7 +82,7 @@ void DeviceCommunicator::poll(const std::function<bool()>& done, std::string_vie
 }
 
 void DeviceCommunicator::until_ready(std::string_view what) {
-  poll([this] { return group_->state() == DeviceGroup::State::ready; }, what);
+  wait_until([this] { return group_->state() == DeviceGroup::State::ready; }, what);
 }
 
 DeviceCommunicator::Ticket DeviceCommunicator::start_all_reduce_sum(const View& view,
@@ -112,7 +112,7 @@ void DeviceCommunicator::wait_all() {
 
 void DeviceCommunicator::finish(std::string_view what) {
   wait_all();
-  poll([this] { return group_->idle(); }, what);
+  wait_until([this] { return group_->idle(); }, what);
 }
 
 Communicator::Bytes DeviceCommunicator::gather_equal(std::span<const std::byte> bytes,

@@ -24,6 +24,8 @@ class DeviceCommunicator final : public Communicator {
   void wait(Ticket ticket) override;
   void wait_all() override;
   void finish(std::string_view what) override;
+  // Polls; where the group fails or the time is over, aborts it and throws.
+  void wait_until(const std::function<bool()>& done, std::string_view what) override;
   std::vector<Bytes> all_gather_bytes(std::span<const std::byte> bytes,
                                       std::string_view what) override;
   std::vector<Bytes> gather_bytes(std::span<const std::byte> bytes, std::string_view what) override;
@@ -32,8 +34,6 @@ class DeviceCommunicator final : public Communicator {
   std::vector<int> silent_ranks(double seconds) override;
 
  private:
-  // Polls until `done`; where the group fails or the time is over, aborts it and throws.
-  void poll(const std::function<bool()>& done, std::string_view what);
   void until_ready(std::string_view what);
   [[noreturn]] void give_up(std::string_view what, const std::string& reason);
   void check_alive() const;

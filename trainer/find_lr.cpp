@@ -137,6 +137,7 @@ LrCurve find_lr(const RunConfig& config, const FindLrOptions& options, bool quie
         shuffled(training.examples, static_cast<std::uint64_t>(config.train.seed), epoch),
         config.train.batch_size, training.augmentation);
     for (std::vector<Batch> batches; next_batches(loader, config.train.accumulate, batches);) {
+      exchange.share("a signal");
       if (exchange.stop_signal() != 0) throw Error("stopped by a signal: the test is not finished");
       const double lr = curve.next_lr();
       step.set_rate({.lr = lr});

@@ -259,7 +259,7 @@ class Run {
       left = left.subspan(examples);
       unsaved_ = true;
       const auto begun_so_far = static_cast<std::int64_t>(begun_steps_.size());
-      const bool due = checkpoints_.due(state_.step + begun_so_far);
+      const bool due = checkpoints_.due_after(state_.step + begun_so_far);
       const bool taken = finish_steps(due ? 0 : step_.ahead());
       const double seconds = seconds_since(begun);
       state_.progress.seconds += seconds;
@@ -376,7 +376,7 @@ class Run {
   Outcome evaluate_on(const std::vector<std::int32_t>& examples, const char* title) {
     return run_model(session_, ranks_, examples, config_.train.batch_size, step_.loss(), progress_,
                      title, [this, title] {
-                       exchange_.sum({}, std::string("a batch of the ") + title);
+                       exchange_.share(std::string("a batch of the ") + title);
                        heed_signals();
                      });
   }
@@ -403,11 +403,15 @@ class Run {
   }
 
   void heed_signals() {
+    if (checkpoints_.due_now()) exchange_.ask_for_checkpoint();
+    if (ranks_.alone()) exchange_.share("a signal");
     const int stop = exchange_.stop_signal();
     const bool wanted = exchange_.take_save_request();
-    if (stop == 0 && !wanted) return;
+    const bool due = exchange_.take_checkpoint_request();
+    if (stop == 0 && !wanted && !due) return;
     finish_steps();
     if (unsaved_) save();
+    if (stop == 0 && !wanted) return;
     const std::string saved = "a checkpoint of step " + std::to_string(state_.step) + " (" +
                               where_in_epoch() + ") is in " + checkpoints_.last().string();
     if (stop == 0) {
@@ -527,7 +531,11 @@ FitResult fit(const RunConfig& config, bool quiet, Start start, const Launch& la
     throw InputError("--memory tells what one process holds: start trainer without " +
                      name_of(launch.launcher));
   }
-  const Ranks ranks(launch, config);
+  return fit(config, Ranks(launch, config), quiet, start, insight);
+}
+
+FitResult fit(const RunConfig& config, const Ranks& ranks, bool quiet, Start start,
+              const StepInsight& insight) {
   RunConfig resolved = config;
   // trainer eval may run from another folder.
   for (std::string* path : {&resolved.data.path, &resolved.data.notes, &resolved.train.init}) {

@@ -12,6 +12,8 @@
 
 namespace cardiograd {
 
+class Ranks;
+
 struct FitResult {
   Metrics test;
   std::int64_t best_epoch = 0;
@@ -36,5 +38,8 @@ struct StepInsight {
 // may be resumed by another number of ranks.
 FitResult fit(const RunConfig& config, bool quiet = false, Start start = Start::anew,
               const Launch& launch = {}, const StepInsight& insight = {});
+// The same, of ranks that have found each other.
+FitResult fit(const RunConfig& config, const Ranks& ranks, bool quiet = false,
+              Start start = Start::anew, const StepInsight& insight = {});
 
 }  // namespace cardiograd

@@ -194,7 +194,7 @@ class MpiCommunicator final : public Communicator {
     };
     if (found() == pending_.end()) return;
     const std::string what = found()->second->what();
-    wait_until(
+    poll(
         [&] {
           advance();
           return found() == pending_.end();
@@ -317,7 +317,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   void complete(Messages& messages) {
-    wait_until(
+    poll(
         [&] {
           advance();
           return messages.done();
@@ -325,8 +325,8 @@ class MpiCommunicator final : public Communicator {
         [&] { return messages.peers(); }, messages.what());
   }
 
-  void wait_until(const std::function<bool()>& done, const std::function<std::set<int>()>& peers,
-                  const std::string& what) {
+  void poll(const std::function<bool()>& done, const std::function<std::set<int>()>& peers,
+            const std::string& what) {
     Deadline deadline(timeout() - grace_of(timeout()));
     where_ = "\"" + what + "\"";
     while (!done()) {

@@ -1,7 +1,6 @@
 #include "trainer/ranks.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <set>
 #include <sstream>
@@ -120,23 +119,35 @@ void Ranks::leave_to_first() const {
   communicator_->set_timeout(std::max(communicator_->timeout(), longest_ending_seconds));
 }
 
-void RankExchange::sum(std::span<double> figures, std::string_view what) {
-  if (ranks_.alone()) return;
-  const int mine = signals_.stop_signal();
-  std::vector<double> all(figures.begin(), figures.end());
-  for (const bool flag : {mine == SIGTERM, mine == SIGINT, signals_.take_save_request()}) {
-    all.push_back(flag ? 1.0 : 0.0);
+RankExchange::Asked RankExchange::take_asked() {
+  const int stop = signals_.stop_signal();
+  Asked asked{};
+  std::size_t i = 0;
+  for (const bool flag : {stop == SIGTERM, stop == SIGINT, signals_.take_save_request(),
+                          std::exchange(asks_checkpoint_, false)}) {
+    asked[i++] = flag ? 1.0F : 0.0F;
   }
-  ranks_.communicator().sum(all, what);
-  std::copy_n(all.begin(), figures.size(), figures.begin());
-  const auto flags = std::span(all).subspan(figures.size());
-  if (stop_ == 0) stop_ = flags[0] > 0.0 ? SIGTERM : flags[1] > 0.0 ? SIGINT : 0;
-  save_ = save_ || flags[2] > 0.0;
+  return asked;
 }
 
-bool RankExchange::take_save_request() {
-  if (ranks_.alone()) return signals_.take_save_request();
-  return std::exchange(save_, false);
+void RankExchange::hear(std::span<const float> sums) {
+  CG_CHECK(sums.size() == Asked().size(), "the ranks ask for other things");
+  if (stop_ == 0) stop_ = sums[0] > 0.0F ? SIGTERM : sums[1] > 0.0F ? SIGINT : 0;
+  save_ = save_ || sums[2] > 0.0F;
+  if (sums[3] > 0.0F) {
+    checkpoint_ = true;
+    awaits_checkpoint_ = false;
+  }
+}
+
+void RankExchange::share(std::string_view what) {
+  Asked asked = take_asked();
+  std::array<double, Asked().size()> sums{};
+  std::copy(asked.begin(), asked.end(), sums.begin());
+  ranks_.communicator().sum(sums, what);
+  std::transform(sums.begin(), sums.end(), asked.begin(),
+                 [](double sum) { return static_cast<float>(sum); });
+  hear(asked);
 }
 
 GradientReduction::GradientReduction(FlatParameters& parameters, const Ranks& ranks)
@@ -159,7 +170,7 @@ void GradientReduction::finish() {
   parameters_.finish_gradients();
   if (order_.empty()) agree_on_order();
   CG_CHECK(started_ == order_.size(), "a bucket of gradients was not reported");
-  ranks_.communicator().finish(what_);
+  ranks_.communicator().wait_all();
 }
 
 void GradientReduction::start_ready() {

@@ -2,6 +2,7 @@
 // and for many. One process is a run of one rank: nothing here then costs anything.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nn/flat_parameters.h"
@@ -26,6 +28,9 @@ class Ranks {
   // where the config does not. Throws InputError where launcher and build do not fit, or where the
   // ranks were not given the same config.
   Ranks(const Launch& launch, const RunConfig& config);
+  // Of ranks that have found each other.
+  Ranks(std::shared_ptr<Backend> backend, std::shared_ptr<Communicator> communicator)
+      : backend_(std::move(backend)), communicator_(std::move(communicator)) {}
 
   const std::shared_ptr<Backend>& backend() const { return backend_; }
   Communicator& communicator() const { return *communicator_; }
@@ -54,23 +59,42 @@ class Ranks {
   std::shared_ptr<Communicator> communicator_;
 };
 
-// What the ranks tell each other once a step: figures to add up, and the signals that reached any
-// of them, so that all act on them at the same step.
+// What a rank may ask of the run, by signal or because a checkpoint is due, so that all ranks act
+// on it at the same step. One process tells itself.
 class RankExchange {
  public:
+  // SIGTERM, SIGINT, SIGUSR1, a checkpoint: 1 where this rank asks for it. Their sums over the
+  // ranks say who asks.
+  using Asked = std::array<float, 4>;
+
   explicit RankExchange(const Ranks& ranks) : ranks_(ranks) {}
 
-  // Adds up over the ranks, in rank order.
-  void sum(std::span<double> figures, std::string_view what);
-  // As SignalScope's: of all ranks, as of the last sum().
-  int stop_signal() const { return ranks_.alone() ? signals_.stop_signal() : stop_; }
-  bool take_save_request();
+  // Asks for a checkpoint that a clock says is due, unless that has been asked and not been heard;
+  // of rank 0 alone, because clocks differ.
+  void ask_for_checkpoint() {
+    asks_checkpoint_ = asks_checkpoint_ || !awaits_checkpoint_;
+    awaits_checkpoint_ = true;
+  }
+  // What this rank asks for; SIGUSR1 and checkpoint once.
+  Asked take_asked();
+  // The sums of what all ranks asked for at one point of their work.
+  void hear(std::span<const float> sums);
+  // take_asked() and hear() in one, for who has no sum to add it to.
+  void share(std::string_view what);
+
+  // What was heard. SIGTERM or SIGINT, the one that came first; 0 while none did.
+  int stop_signal() const { return stop_; }
+  // Since the last call.
+  bool take_save_request() { return std::exchange(save_, false); }
+  bool take_checkpoint_request() { return std::exchange(checkpoint_, false); }
 
  private:
   const Ranks& ranks_;
   SignalScope signals_;
+  bool asks_checkpoint_ = false, awaits_checkpoint_ = false;
   int stop_ = 0;
   bool save_ = false;
+  bool checkpoint_ = false;
 };
 
 // Sums the gradients over the ranks while backward goes on. Buckets start in one order on all
@@ -85,7 +109,7 @@ class GradientReduction {
 
   // Before the last backward pass of a step. `what`: "the gradients of step 7".
   void begin(std::string what);
-  // After backward: returns when gradients() holds the sums.
+  // After backward: what is asked of the backend from now on finds the sums in gradients().
   void finish();
 
  private:

@@ -83,12 +83,15 @@ RunCheckpoints::RunCheckpoints(fs::path run, const RunConfig::Run& options, std:
   remove_oldest();
 }
 
-bool RunCheckpoints::due(std::int64_t step) const {
-  if (!writes_) return false;
-  if (options_.checkpoint_steps > 0 && step % options_.checkpoint_steps == 0) return true;
+bool RunCheckpoints::due_after(std::int64_t step) const {
+  return options_.checkpoint_steps > 0 && step % options_.checkpoint_steps == 0;
+}
+
+bool RunCheckpoints::due_now() const {
   const std::chrono::duration<double, std::ratio<60>> since =
       std::chrono::steady_clock::now() - saved_;
-  return options_.checkpoint_minutes > 0.0 && since.count() >= options_.checkpoint_minutes;
+  return writes_ && options_.checkpoint_minutes > 0.0 &&
+         since.count() >= options_.checkpoint_minutes;
 }
 
 void RunCheckpoints::save_best(const Module& model, const Optimizer& optimizer,

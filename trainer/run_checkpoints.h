@@ -18,12 +18,14 @@ namespace cardiograd {
 class RunCheckpoints {
  public:
   // `config`: what each checkpoint keeps as config.toml. writes: whether this process is the one of
-  // the run that writes; the others' checkpoints are never due, and saving them does nothing.
+  // the run that writes; saving the others' checkpoints does nothing.
   RunCheckpoints(std::filesystem::path run, const RunConfig::Run& options, std::string config,
                  bool writes = true);
 
-  // Whether run.checkpoint_steps or run.checkpoint_minutes ask for one after this step.
-  bool due(std::int64_t step) const;
+  // Whether run.checkpoint_steps asks for one after this step: the same in every process.
+  bool due_after(std::int64_t step) const;
+  // Whether run.checkpoint_minutes asks for one now: of the process that writes alone.
+  bool due_now() const;
   // As save_checkpoint(). Best is saved before last, so that a run that ends in between does the
   // epoch again instead of losing its best model; last then shares the files that are the same.
   void save_best(const Module& model, const Optimizer& optimizer, const TrainingState& state);

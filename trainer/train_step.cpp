@@ -1,5 +1,6 @@
 #include "trainer/train_step.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -42,10 +43,17 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
       reduction_(parameters_, ranks),
       optimizer_(optimizer_spec(train_), parameters_),
       step_(
-          session.backend,
-          [this](const ReplayedStep::Inputs& inputs) { return replayable(inputs); },
-          {.replays = config.replay && ranks.alone(), .traces_memory = session.traces_memory},
+          session.backend, [this](const ReplayedStep::Inputs& inputs) { return work(inputs); },
+          {.replays = config.replay,
+           .traces_memory = session.traces_memory,
+           .agree =
+               [&ranks](bool recorded) {
+                 return ranks.communicator().all(recorded, "the recording of a step");
+               }},
           std::move(say)) {
+  if (!ranks.alone()) {
+    asked_ = Tensor::full(session.backend, {std::ssize(written_)}, DType::f32, 0.0);
+  }
   ranks.broadcast(session.model->parameters(), "the broadcast of the model");
   ranks.broadcast(session.model->buffers(), "the broadcast of the model");
   if (train_.on_nan != "skip") return;
@@ -102,7 +110,11 @@ Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epo
     examples += batch.whole;
     if (takes_part(batch)) last = &batch;
   }
-  Tensor sum;
+  Tensor figures;
+  if (!ranks_.alone()) {
+    figures = Tensor::full(session_.backend, {1 + asked_.numel()}, DType::f32, 0.0);
+  }
+  if (last == nullptr) start_sum(figures, step);
   for (const Batch& batch : batches) {
     if (!takes_part(batch)) continue;
     const std::optional<SharedBatchScope> shared = share(batch, "the batch's moments" + step);
@@ -112,58 +124,84 @@ Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epo
     if (batch.size != examples) {
       loss = scale(loss, static_cast<double>(batch.size) / static_cast<double>(examples));
     }
+    if (!figures.defined()) {
+      figures = loss.detach();
+    } else if (batch.size > 0) {
+      session_.backend->accumulate(loss.view(), figures.window(0, loss.dims()).view());
+    }
+    if (&batch == last) start_sum(figures, step);
     parameters_.backward(loss, &batch == last);
-    if (batch.size == 0) continue;
-    sum = sum.defined() ? add(sum.detach(), loss.detach()) : loss.detach();
   }
   reduction_.finish();
-  return sum;
+  return figures;
+}
+
+// Before the last backward pass, so that it is over when that is. All ranks begin it there.
+void TrainStep::start_sum(const Tensor& figures, const std::string& step) {
+  if (ranks_.alone()) return;
+  session_.backend->copy(asked_.view(), figures.window(1, asked_.dims()).view());
+  ranks_.communicator().start_all_reduce_sum(figures.view(), "the loss" + step);
 }
 
 // Without a look at the loss in between: a loss that is not finite holds the update back.
-Tensor TrainStep::replayable(const ReplayedStep::Inputs& inputs) {
+Tensor TrainStep::work(const ReplayedStep::Inputs& inputs) {
   std::vector<Batch> batches = batches_;
   auto input = inputs.begin();
   for (Batch& batch : batches) {
     for_each_tensor(batch, [&](Tensor& tensor) { tensor = *input++; });
   }
-  const Tensor loss = differentiate(batches, epoch_);
-  optimizer_.update(train_.clip_norm, loss);
-  return loss;
+  const Tensor figures = differentiate(batches, epoch_);
+  optimizer_.update(train_.clip_norm, figures.window(0, {1}));
+  return figures;
+}
+
+// Ranks may replay a step only together. Shares of a batch are alike where it divides evenly.
+bool TrainStep::is_alike_on_all_ranks(std::span<const Batch> batches) const {
+  return std::all_of(batches.begin(), batches.end(),
+                     [this](const Batch& batch) { return batch.whole % ranks_.size() == 0; });
+}
+
+// As the optimizer's schedule: by fill, which needs no wait for the device.
+void TrainStep::write_asked() {
+  const RankExchange::Asked now = exchange_.take_asked();
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    if (now[i] == written_[i]) continue;
+    const Tensor place = asked_.window(static_cast<std::int64_t>(i), {1});
+    session_.backend->fill(place.view(), static_cast<double>(now[i]));
+  }
+  written_ = now;
 }
 
 void TrainStep::begin(std::span<const Batch> batches, std::int64_t epoch) {
-  if (!ranks_.alone()) {
-    loss_among_ranks_ = finish_among_ranks(differentiate(batches, epoch));
-    return;
-  }
   batches_.assign(batches.begin(), batches.end());
   epoch_ = epoch;
   ReplayedStep::Inputs inputs;
   for (const Batch& batch : batches) {
     for_each_tensor(batch, [&](const Tensor& tensor) { inputs.push_back(tensor); });
   }
+  if (!ranks_.alone()) write_asked();
   optimizer_.begin_step();
-  losses_.push_back(step_.value_later(step_(inputs, static_cast<std::uint32_t>(epoch))));
+  const Tensor figures =
+      step_(inputs, static_cast<std::uint32_t>(epoch), is_alike_on_all_ranks(batches));
+  // What is read now waits for the others without a time-out.
+  if (!step_.replays()) {
+    ranks_.communicator().finish("step " + std::to_string(optimizer_.steps()));
+  }
+  figures_.push_back(step_.values_later(figures));
   batches_.clear();
 }
 
-// All ranks see the loss before any of them steps.
-double TrainStep::finish_among_ranks(const Tensor& loss) {
-  double mean = loss.defined() ? loss.item() : 0.0;
-  exchange_.sum({&mean, 1}, "the loss of step " + std::to_string(optimizer_.steps() + 1));
-  if (std::isfinite(mean)) {
-    optimizer_.step(train_.clip_norm);
-  } else {
-    restore_buffers();
-  }
-  return mean;
-}
-
 double TrainStep::finish() {
-  if (!ranks_.alone()) return *std::exchange(loss_among_ranks_, std::nullopt);
-  const double loss = losses_.front()->get();
-  losses_.pop_front();
+  const std::unique_ptr<LaterValues> later = std::move(figures_.front());
+  if (!ranks_.alone()) {
+    const auto ahead = static_cast<std::int64_t>(figures_.size()) - 1;
+    ranks_.communicator().wait_until([&] { return later->ready(); },
+                                     "step " + std::to_string(optimizer_.steps() - ahead));
+  }
+  figures_.pop_front();
+  const std::vector<float> figures = later->get();
+  if (!ranks_.alone()) exchange_.hear(std::span(figures).subspan(1));
+  const auto loss = static_cast<double>(figures.front());
   if (!std::isfinite(loss)) {
     optimizer_.take_back_step();
     restore_buffers();

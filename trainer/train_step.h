@@ -35,11 +35,11 @@ class TrainStep {
   const Loss& loss() const { return loss_; }
 
   // Begins a step, on the batches whose gradients make one together (train.accumulate); the
-  // device may do it later.
+  // device may do it later. What this rank asks for (RankExchange) goes with it.
   void begin(std::span<const Batch> batches, std::int64_t epoch);
   // Finishes the oldest step that has begun: the mean loss of its examples, of all ranks. Where it
   // is not finite the optimizer did not step; and with train.on_nan = "skip" nothing of the batches
-  // stays, running statistics included.
+  // stays, running statistics included. The exchange hears what the ranks asked for at its begin.
   double finish();
   // How many steps may be unfinished when another one begins: with one, the device need not wait
   // for who reads the loss.
@@ -54,11 +54,13 @@ class TrainStep {
   const Optimizer& optimizer() const { return optimizer_; }
 
  private:
-  // A step's forward and backward passes; returns the loss of this rank's examples, as its part of
-  // the whole batch's mean, or an undefined tensor where it has none.
+  // A step's forward and backward passes. Returns f32: the mean loss of its examples; with several
+  // ranks of all of theirs, and behind it the sums of what they ask for.
   Tensor differentiate(std::span<const Batch> batches, std::int64_t epoch);
-  Tensor replayable(const ReplayedStep::Inputs& inputs);
-  double finish_among_ranks(const Tensor& loss);
+  void start_sum(const Tensor& figures, const std::string& step);
+  Tensor work(const ReplayedStep::Inputs& inputs);
+  bool is_alike_on_all_ranks(std::span<const Batch> batches) const;
+  void write_asked();
   bool takes_part(const Batch& batch) const;
   Tensor loss_of(const Batch& batch) const;
   std::optional<SharedBatchScope> share(const Batch& batch, const std::string& what) const;
@@ -79,8 +81,9 @@ class TrainStep {
   std::vector<Batch> batches_;
   std::int64_t epoch_ = 0;
   ReplayedStep step_;
-  std::deque<std::unique_ptr<LaterValue>> losses_;  // of the steps that are not finished
-  std::optional<double> loss_among_ranks_;
+  std::deque<std::unique_ptr<LaterValues>> figures_;  // of the steps that are not finished
+  Tensor asked_;                                      // what this rank asks for, on the device
+  RankExchange::Asked written_{};                     // what asked_ holds
 };
 
 }  // namespace cardiograd

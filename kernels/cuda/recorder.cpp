@@ -1,5 +1,6 @@
 #include "kernels/cuda/recorder.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -23,47 +24,60 @@ class AtEnd {
   End end_;
 };
 
-// A number that a device writes into the host's memory.
-class PinnedFloat {
+// Numbers that a device writes into the host's memory.
+class PinnedFloats {
  public:
-  PinnedFloat() : place_(static_cast<float*>(cuda::allocate_pinned(sizeof(float)))) {}
-  ~PinnedFloat() { cuda::release_pinned(place_); }
-  PinnedFloat(const PinnedFloat&) = delete;
-  PinnedFloat& operator=(const PinnedFloat&) = delete;
+  explicit PinnedFloats(std::int64_t count)
+      : count_(count), data_(static_cast<float*>(cuda::allocate_pinned(bytes()))) {}
+  ~PinnedFloats() { cuda::release_pinned(data_); }
+  PinnedFloats(const PinnedFloats&) = delete;
+  PinnedFloats& operator=(const PinnedFloats&) = delete;
 
-  void copy(const ConstView& value, cuda::Stream stream) {
-    cuda::copy_to_pinned(place_, value.data, sizeof(float), stream);
+  std::int64_t count() const { return count_; }
+  void copy(const ConstView& values, cuda::Stream stream) {
+    cuda::copy_to_pinned(data_, values.data, bytes(), stream);
     cuda::record_event(copied_.get(), stream);
   }
-  double wait() const {
+  bool ready() const { return cuda::has_happened(copied_.get()); }
+  std::vector<float> wait() const {
     cuda::synchronize_event(copied_.get());
-    return static_cast<double>(*place_);
+    return {data_, data_ + count_};
   }
 
  private:
-  float* place_;
+  std::size_t bytes() const { return static_cast<std::size_t>(count_) * sizeof(float); }
+
+  std::int64_t count_;
+  float* data_;
   cuda::OwnedEvent copied_;
 };
 
 // Those that nobody waits for: to pin memory takes longer than a step.
-using PinnedFloats = std::vector<std::unique_ptr<PinnedFloat>>;
+using FreePinned = std::vector<std::unique_ptr<PinnedFloats>>;
 
-class CopiedValue final : public LaterValue {
+class CopiedValues final : public LaterValues {
  public:
-  CopiedValue(const ConstView& value, cuda::Stream stream, std::shared_ptr<PinnedFloats> free)
+  CopiedValues(const ConstView& values, cuda::Stream stream, std::shared_ptr<FreePinned> free)
       : free_(std::move(free)) {
-    if (free_->empty()) free_->push_back(std::make_unique<PinnedFloat>());
-    place_ = std::move(free_->back());
-    free_->pop_back();
-    place_->copy(value, stream);
+    const std::int64_t count = values.numel();
+    const auto found = std::find_if(free_->begin(), free_->end(),
+                                    [&](const auto& each) { return each->count() == count; });
+    if (found == free_->end()) {
+      place_ = std::make_unique<PinnedFloats>(count);
+    } else {
+      place_ = std::move(*found);
+      free_->erase(found);
+    }
+    place_->copy(values, stream);
   }
-  ~CopiedValue() override { free_->push_back(std::move(place_)); }
+  ~CopiedValues() override { free_->push_back(std::move(place_)); }
 
-  double get() override { return place_->wait(); }
+  bool ready() const override { return place_->ready(); }
+  std::vector<float> get() const override { return place_->wait(); }
 
  private:
-  std::shared_ptr<PinnedFloats> free_;
-  std::unique_ptr<PinnedFloat> place_;
+  std::shared_ptr<FreePinned> free_;
+  std::unique_ptr<PinnedFloats> place_;
 };
 
 class CudaRecorder final : public Recorder {
@@ -100,8 +114,8 @@ class CudaRecorder final : public Recorder {
     cuda::launch_graph(graph_, backend_->stream());
   }
 
-  std::unique_ptr<LaterValue> value_later(const ConstView& value) override {
-    return std::make_unique<CopiedValue>(value, backend_->stream(), pinned_);
+  std::unique_ptr<LaterValues> values_later(const ConstView& values) override {
+    return std::make_unique<CopiedValues>(values, backend_->stream(), pinned_);
   }
 
   std::size_t arena_bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
@@ -132,7 +146,7 @@ class CudaRecorder final : public Recorder {
   std::optional<std::uint32_t> written_epoch_;
   Arena* arena_ = nullptr;
   cuda::Graph graph_ = nullptr;
-  std::shared_ptr<PinnedFloats> pinned_ = std::make_shared<PinnedFloats>();
+  std::shared_ptr<FreePinned> pinned_ = std::make_shared<FreePinned>();
 };
 
 }  // namespace

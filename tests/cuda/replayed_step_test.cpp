@@ -64,7 +64,7 @@ Trained train(const std::string& name, DType dtype, bool replays) {
         return loss.detach();
       },
       {.replays = replays}, [&](const std::string& remark) { result.remarks.push_back(remark); });
-  std::unique_ptr<LaterValue> pending;
+  std::unique_ptr<LaterValues> pending;
   for (int i = 0; i < 6; ++i) {
     const std::int64_t batch = i == 4 ? 2 : 3;
     epoch = i < 3 ? 1 : 2;
@@ -85,10 +85,10 @@ Trained train(const std::string& name, DType dtype, bool replays) {
               Tensor::from_host<std::int32_t>(backend, {batch}, DType::i32, records)},
              epoch);
     // Read when the next step is under way, as the trainer does.
-    if (pending) result.losses.push_back(pending->get());
-    pending = step.value_later(loss);
+    if (pending) result.losses.push_back(pending->get().front());
+    pending = step.values_later(loss);
   }
-  result.losses.push_back(pending->get());
+  result.losses.push_back(pending->get().front());
   result.parameters = parameters.master().to_vector<float>();
   for (const NamedTensor& buffer : model->buffers()) {
     const std::vector<float> values = buffer.tensor.to_vector<float>();

@@ -68,18 +68,24 @@ class SomeRun {
 
 std::int64_t step_in(const fs::path& checkpoint) { return read_training_state(checkpoint).step; }
 
-TEST(RunCheckpoints, OneIsDueEveryNSteps) {
+TEST(RunCheckpoints, OneIsDueEveryNStepsOrMinutes) {
   RunConfig::Run options;
-  EXPECT_FALSE(RunCheckpoints("run", options, "").due(10));
+  EXPECT_FALSE(RunCheckpoints("run", options, "").due_after(10));
+  EXPECT_FALSE(RunCheckpoints("run", options, "").due_now());
   options.checkpoint_steps = 5;
-  const RunCheckpoints every_five("run", options, "");
-  EXPECT_TRUE(every_five.due(10));
-  EXPECT_FALSE(every_five.due(11));
+  for (const bool writes : {true, false}) {
+    const RunCheckpoints every_five("run", options, "", writes);
+    EXPECT_TRUE(every_five.due_after(10));
+    EXPECT_FALSE(every_five.due_after(11));
+    EXPECT_FALSE(every_five.due_now());
+  }
   options.checkpoint_steps = 0;
   options.checkpoint_minutes = 1e-9;
-  EXPECT_TRUE(RunCheckpoints("run", options, "").due(11));
+  EXPECT_FALSE(RunCheckpoints("run", options, "").due_after(10));
+  EXPECT_TRUE(RunCheckpoints("run", options, "").due_now());
+  EXPECT_FALSE(RunCheckpoints("run", options, "", false).due_now());
   options.checkpoint_minutes = 60;
-  EXPECT_FALSE(RunCheckpoints("run", options, "").due(11));
+  EXPECT_FALSE(RunCheckpoints("run", options, "").due_now());
 }
 
 TEST(RunCheckpoints, TheLatestStayAndTheBest) {
