@@ -1,5 +1,5 @@
-// The operations of Backend (kernels/backend.h), by name: CARDIOGRAD_OPERATION(name) each. Who includes
-// this defines the macro. observed_backend.cpp does not compile where one is missing.
+// The operations of Backend (kernels/backend.h), by name: CARDIOGRAD_OPERATION(name) each. Who
+// includes this defines the macro. observed_backend.cpp does not compile where one is missing.
 CARDIOGRAD_OPERATION(copy_from_host)
 CARDIOGRAD_OPERATION(copy_to_host)
 CARDIOGRAD_OPERATION(fill)

@@ -8,10 +8,12 @@ usage() {
   cat <<'USAGE'
 usage: tools/scaling.sh [OPTIONS] PACKED_FILE
 
-Trains by turns in one process and in two, one thread each, five times, and
-prints the medians in records per second (of the second epoch of each run) and
-their ratio. Needs two idle cores, mpirun, and a packed file of some thousand
-records (cardiograd synth, cardiograd prepare).
+Trains by turns in one process, in two, and in two that know nothing of each
+other and have half of the batch each (what there is to be had), one thread
+each, five times, and prints the medians in records per second (of the second
+epoch of each run) and their ratios to one process. Needs two idle cores,
+mpirun, and a packed file of some thousand records (cardiograd synth,
+cardiograd prepare).
 
   --model NAME        as in a config (default: cnn)
   --batch-size COUNT  of both processes together (default: 64)
@@ -50,21 +52,27 @@ lean_config "$model" >"$work/config.toml"
 export OMP_NUM_THREADS=1
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
-# speed NAME LAUNCHER...: records per second of the last epoch.
+# speed NAME BATCH LAUNCHER...: records per second of the last epoch.
 speed() {
-  local run=$work/$1
-  shift
+  local run=$work/$1 size=$2
+  shift 2
   "$@" "$trainer" fit "$work/config.toml" "data.path=$data" "run.dir=$run" \
-    "train.batch_size=$batch" train.epochs=2 --quiet >/dev/null
+    "train.batch_size=$size" train.epochs=2 --quiet >/dev/null
   logged epoch records_per_second "$run" | tail -1
 }
 
 for ((turn = 1; turn <= turns; turn++)); do
-  speed "one$turn" env >>"$work/one.txt"
-  speed "two$turn" mpirun -np 2 --bind-to core >>"$work/two.txt"
+  speed "one$turn" "$batch" env >>"$work/one.txt"
+  speed "two$turn" "$batch" mpirun -np 2 --bind-to core >>"$work/two.txt"
+  speed "left$turn" $((batch / 2)) taskset -c 0 >"$work/left.txt" &
+  speed "right$turn" $((batch / 2)) taskset -c 1 >"$work/right.txt"
+  wait
+  cat "$work/left.txt" "$work/right.txt" | awk '{ sum += $1 } END { print sum }' >>"$work/apart.txt"
 done
 one=$(median <"$work/one.txt")
 two=$(median <"$work/two.txt")
-say "$model, batches of $batch, medians of $turns: one process $one records/s, two $two: $(
-  awk -v one="$one" -v two="$two" 'BEGIN { printf "%.2f times", two / one }'
+apart=$(median <"$work/apart.txt")
+say "$model, batches of $batch, medians of $turns, records/s: $(
+  awk -v one="$one" -v two="$two" -v apart="$apart" \
+    'BEGIN { printf "one process %.0f, two %.0f (%.2f times), two apart %.0f (%.2f times)", one, two, two / one, apart, apart / one }'
 )"

@@ -229,14 +229,10 @@ Split split_elements(const OptimizerOperands& x) {
 template <class Rule, class T>
 void step_with(const Device& device, const Rule& rule, const OptimizerSpec& spec,
                const OptimizerOperands& x, T) {
-  OptimizerBuffers<T> buffers{elements<T>(x.gradients),
-                              elements<float>(x.factor),
-                              elements<double>(x.schedule),
-                              elements<float>(x.guard),
-                              elements<float>(x.parameters),
-                              {},
-                              elements<float>(x.average),
-                              elements<BFloat16>(x.rounded)};
+  OptimizerBuffers<T> buffers{elements<T>(x.gradients),      elements<float>(x.factor),
+                              elements<double>(x.schedule),  elements<float>(x.guard),
+                              elements<float>(x.parameters), {},
+                              elements<float>(x.average),    elements<BFloat16>(x.rounded)};
   for (std::size_t i = 0; i < x.states.size(); ++i) buffers.state[i] = elements<float>(x.states[i]);
   constexpr int n = pack_size<T>;
   const Split parts = split_elements<n>(x);

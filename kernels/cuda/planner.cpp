@@ -74,6 +74,7 @@ PlanMachine whole_machine_of(int index) {
 
 Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOptions& options)
     : math_(options.math),
+      only_(options.rules.only),
       cublaslt_(wants_libraries(options) ? make_cublaslt(stream) : nullptr),
       cudnn_(wants_libraries(options) ? make_cudnn(stream) : nullptr),
       cudnn_rnn_(wants_libraries(options) ? make_cudnn_rnn(stream) : nullptr),
@@ -84,19 +85,23 @@ Planner::Planner(int index, Stream stream, BlockCache& workspaces, const PlanOpt
     keep_in_file(cache_, *path, machine, say);
 }
 
+bool Planner::may_serve(std::string_view family) const {
+  return family.starts_with(only_) || only_.starts_with(family);
+}
+
 std::vector<Candidate> Planner::products(const ProductPlan& plan, const void* bias) {
-  if (!cublaslt_) return {};
+  if (!cublaslt_ || !may_serve("cublaslt")) return {};
   return offered([&] { return cublaslt_->products(plan, bias); });
 }
 
 std::vector<Candidate> Planner::convolutions(const ConvolutionPlan& plan) {
-  if (!cudnn_) return {};
+  if (!cudnn_ || !may_serve(family_of(plan) + ":")) return {};
   return offered([&] { return cudnn_->convolutions(plan); });
 }
 
 std::vector<std::shared_ptr<const RnnPlan>> Planner::lstm(const RnnShape& shape) {
-  using Plans = std::vector<std::shared_ptr<const RnnPlan>>;
-  return cudnn_rnn_ ? offered([&] { return cudnn_rnn_->lstm(shape); }) : Plans{};
+  if (!cudnn_rnn_ || !may_serve("cudnn:")) return {};
+  return offered([&] { return cudnn_rnn_->lstm(shape); });
 }
 
 int common_alignment(std::initializer_list<const void*> operands) {

@@ -34,7 +34,11 @@ class Planner {
   std::vector<std::shared_ptr<const RnnPlan>> lstm(const RnnShape& shape);
 
  private:
+  // Whether rules.only could mean a plan of this family ("cudnn-bias:"); the others are not built.
+  bool may_serve(std::string_view family) const;
+
   MathMode math_;
+  std::string only_;  // PlanRules::only
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<Cudnn> cudnn_;
   std::unique_ptr<CudnnRnn> cudnn_rnn_;

@@ -18,7 +18,7 @@ std::vector<std::string> plan_candidates(const std::string& operation) {
                             : std::vector<std::string>{"cublaslt:", "cublaslt-bgrad:"};
   std::vector<std::string> names{"measure"};
   for (const std::string& family : families) {
-    for (int i = 0; i < 8; ++i) names.push_back(family + std::to_string(i));
+    for (int i = 0; i < 4; ++i) names.push_back(family + std::to_string(i));
   }
   return names;
 }
