@@ -25,6 +25,12 @@ bool alike(const Tensor& a, const Tensor& b) {
   return a.dims() == b.dims() && a.dtype() == b.dtype();
 }
 
+std::int64_t elements_of(const ReplayedStep::Inputs& inputs) {
+  std::int64_t count = 0;
+  for (const Tensor& input : inputs) count += input.defined() ? input.numel() : 0;
+  return count;
+}
+
 // Who asks for memory: "conv1 forward".
 std::string current_owner() {
   const std::string layer = LayerScope::current();
@@ -44,12 +50,7 @@ ReplayedStep::ReplayedStep(std::shared_ptr<Backend> backend, Work work, Options 
 
 Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch, bool replayable) {
   if (!replayable || (!recorder_ && !options_.traces_memory)) return work_(inputs);
-  if (done_ == 0) {
-    for (const Tensor& input : inputs) {
-      inputs_.push_back(input.defined() ? Tensor::empty(backend_, input.dims(), input.dtype())
-                                        : Tensor());
-    }
-  }
+  if (done_ == 0 || (!recorded_ && elements_of(inputs) > elements_of(inputs_))) adopt(inputs);
   if (!std::equal(inputs.begin(), inputs.end(), inputs_.begin(), inputs_.end(), alike)) {
     return work_(inputs);
   }
@@ -61,6 +62,17 @@ Tensor ReplayedStep::operator()(const Inputs& inputs, std::uint32_t epoch, bool 
   take(inputs);
   recorder_->replay(epoch);
   return result_;
+}
+
+// From now on, steps of these shapes are those to record.
+void ReplayedStep::adopt(const Inputs& inputs) {
+  inputs_.clear();
+  for (const Tensor& input : inputs) {
+    inputs_.push_back(input.defined() ? Tensor::empty(backend_, input.dims(), input.dtype())
+                                      : Tensor());
+  }
+  trace_ = MemoryTrace(current_owner);
+  done_ = 0;
 }
 
 Tensor ReplayedStep::trace(const Inputs& inputs) {

@@ -31,8 +31,9 @@ class ReplayedStep {
   ReplayedStep(std::shared_ptr<Backend> backend, Work work, Options options,
                std::function<void(const std::string&)> say);
 
-  // One step. Steps with the shapes of the first one are recorded at the third; those with others
-  // are done as they are. So nothing is done besides the steps: no warm-up leaves its trace.
+  // One step. The third one of the same shapes is recorded: those of the first step, or of a later
+  // and larger one (a run that goes on may begin with the rest of a batch). Steps with others are
+  // done as they are. So nothing is done besides the steps: no warm-up leaves its trace.
   // `epoch`: of the random draws. `replayable`: false where others that take part in the step may
   // have other shapes than in the steps before; it is then done as it is. What is returned holds
   // until the next step.
@@ -44,12 +45,13 @@ class ReplayedStep {
   bool replays() const { return recorder_ != nullptr; }
   // Whether one has been.
   bool replayed() const { return recorded_; }
-  // What the second step took, by layer and pass ("conv1 forward"), where it was traced.
+  // What the second of these steps took, by layer and pass ("conv1 forward"), where it was traced.
   const MemoryTrace& memory() const { return trace_; }
   // Of the memory that replayed steps live in; 0 where none is.
   std::size_t arena_bytes() const { return recorder_ ? recorder_->arena_bytes() : 0; }
 
  private:
+  void adopt(const Inputs& inputs);
   Tensor trace(const Inputs& inputs);
   bool record();
   void take(const Inputs& inputs);
@@ -60,7 +62,7 @@ class ReplayedStep {
   Options options_;
   std::unique_ptr<Recorder> recorder_;
   MemoryTrace trace_;
-  int done_ = 0;  // steps with the first one's shapes
+  int done_ = 0;  // steps with the shapes of inputs_
   bool recorded_ = false;
   Inputs inputs_;  // of the recorded step: copies of the given ones, at addresses that stay
   Tensor result_;  // lives in the recorder's memory

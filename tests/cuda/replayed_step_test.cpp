@@ -169,6 +169,32 @@ TEST(CudaReplay, GoesOnUnrecordedWhereAStepIsNotTheOneBefore) {
             "asked for 408");
 }
 
+// As a run that goes on with the rest of an epoch.
+TEST(CudaReplay, RecordsTheLargerOfTwoShapes) {
+  SKIP_WITHOUT_DEVICE();
+  const std::shared_ptr<Backend> backend = make_backend("cuda");
+  const Tensor total = Tensor::full(backend, {1}, DType::f32, 0.0);
+  ReplayedStep step(
+      backend,
+      [&](const ReplayedStep::Inputs& inputs) {
+        const Tensor mean = Tensor::full(backend, {1}, DType::f32, 0.0);
+        backend->sum(inputs[0].view(), 1.0, mean.window(0, {1, 1, 1}).view());
+        backend->accumulate(mean.view(), total.view());
+        return total;
+      },
+      {}, [](const std::string& remark) { ADD_FAILURE() << remark; });
+  const Tensor few = Tensor::full(backend, {1, 2, 1}, DType::f32, 1.0);
+  const Tensor many = Tensor::full(backend, {1, 5, 1}, DType::f32, 1.0);
+  for (int i = 0; i < 2; ++i) step({few}, 1);
+  for (int i = 0; i < 2; ++i) step({many}, 1);
+  EXPECT_FALSE(step.replayed());
+  step({many}, 1);
+  EXPECT_TRUE(step.replayed());
+  step({few}, 1);
+  step({many}, 1);
+  EXPECT_EQ(total.item(), 3 * 2.0 + 4 * 5.0);
+}
+
 TEST(CudaReplay, LeavesOtherWorkItsMemory) {
   SKIP_WITHOUT_DEVICE();
   Counter counter;
