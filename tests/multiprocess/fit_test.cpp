@@ -10,6 +10,7 @@
 
 #include "tests/support/mpirun.h"
 #include "tests/support/synthetic_data.h"
+#include "trainer/checkpoint.h"
 #include "trainer/communicator.h"
 #include "trainer/exit_codes.h"
 #include "trainer/training_state.h"
@@ -132,6 +133,25 @@ std::size_t count_of(const std::string& text, const std::string& word) {
     ++count;
   }
   return count;
+}
+
+// Rank 0's clock asks, all save: at steps of no number, with nothing changed.
+TEST_F(Fit, AClockMayAskForCheckpoints) {
+  const Arguments shorter{"train.epochs=2"};
+  ASSERT_EQ(train(2, "plain", shorter).exit_code, 0);
+  ASSERT_EQ(train(2, "clocked", {"train.epochs=2", "run.checkpoint_minutes=1e-9", "run.keep=3"})
+                .exit_code,
+            0);
+  EXPECT_EQ(losses("clocked"), losses("plain"));
+  std::vector<std::int64_t> steps;
+  for (const auto& entry : fs::directory_iterator(folder_ / "clocked")) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-")) steps.push_back(std::stoll(name.substr(5)));
+  }
+  const std::int64_t end = read_training_state(folder_ / "clocked/last").step;
+  ASSERT_EQ(steps.size(), 2U);
+  // Such a request is heard with the step's loss and followed before the next but one.
+  for (const std::int64_t step : steps) EXPECT_GE(step, end - 4);
 }
 
 TEST_F(Fit, LossesAreThoseOfOneProcess) {

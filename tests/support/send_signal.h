@@ -13,10 +13,12 @@ namespace cardiograd::testing {
 template <typename Condition>
 void send_signal(int signal, Condition taken) {
   kill(getpid(), signal);
-  for (int tries = 0; tries < 10000 && !taken(); ++tries) {
+  bool is_taken = taken();
+  for (int tries = 0; tries < 10000 && !is_taken; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    is_taken = taken();
   }
-  EXPECT_TRUE(taken()) << "signal " << signal << " was not handled within ten seconds";
+  EXPECT_TRUE(is_taken) << "signal " << signal << " was not handled within ten seconds";
 }
 
 }  // namespace cardiograd::testing
