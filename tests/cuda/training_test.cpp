@@ -4,7 +4,6 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "data/batches.h"
@@ -15,6 +14,7 @@
 #include "nn/random.h"
 #include "nn/state_dict.h"
 #include "tests/cuda/machine.h"
+#include "tests/support/run_events.h"
 #include "tests/support/small_packed.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/eval.h"
@@ -24,6 +24,7 @@
 namespace cardiograd {
 namespace {
 
+using testing::losses_of;
 using testing::SmallPacked;
 using testing::TempFolder;
 
@@ -298,17 +299,6 @@ RunConfig config_for(const std::filesystem::path& dir, const std::string& device
   config.run.plots = false;
   config.run.tensorboard = false;
   return config;
-}
-
-std::vector<double> losses_of(const std::filesystem::path& run) {
-  std::vector<double> losses;
-  std::ifstream file(run / "metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const nlohmann::json event = nlohmann::json::parse(line);
-    if (event.at("event") == "step") losses.push_back(event.at("loss").get<double>());
-    if (event.at("event") == "epoch") losses.push_back(event.at("valid_loss").get<double>());
-  }
-  return losses;
 }
 
 TEST(CudaTrainer, RunsAndItsCheckpointsAreReadByTheCpu) {

@@ -8,11 +8,9 @@
 #include <condition_variable>
 #include <cstring>
 #include <exception>
-#include <fstream>
 #include <functional>
 #include <gtest/gtest.h>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <thread>
@@ -21,6 +19,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/device_group.h"
 #include "tests/emulator/machine_state.h"
+#include "tests/support/run_events.h"
 #include "tests/support/small_packed.h"
 #include "tests/support/temp_folder.h"
 #include "trainer/device_communicator.h"
@@ -29,6 +28,7 @@
 namespace cardiograd {
 namespace {
 
+using testing::losses_of;
 using testing::TempFolder;
 
 constexpr int ranks = 2;
@@ -178,17 +178,6 @@ int train_among_ranks(const RunConfig& config) {
   }
   EXPECT_EQ(recorded[0], recorded[1]);
   return recorded[0];
-}
-
-std::vector<double> losses_of(const std::filesystem::path& run) {
-  std::vector<double> losses;
-  std::ifstream file(run / "metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const nlohmann::json event = nlohmann::json::parse(line);
-    if (event.at("event") == "step") losses.push_back(event.at("loss").get<double>());
-    if (event.at("event") == "epoch") losses.push_back(event.at("valid_loss").get<double>());
-  }
-  return losses;
 }
 
 // 19 records are learned from: the last batch of an epoch has 3, which are shared unevenly.

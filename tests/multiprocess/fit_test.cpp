@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/mpirun.h"
+#include "tests/support/run_events.h"
 #include "tests/support/synthetic_data.h"
 #include "trainer/checkpoint.h"
 #include "trainer/communicator.h"
@@ -71,12 +72,7 @@ class Fit : public ::testing::Test {
     return testing::mpirun(1, "trainer", all);
   }
   std::vector<json> events(const std::string& name, const std::string& kind) const {
-    std::vector<json> found;
-    std::ifstream file(folder_ / name / "metrics.jsonl");
-    for (std::string line; std::getline(file, line);) {
-      if (json event = json::parse(line); event.at("event") == kind) found.push_back(event);
-    }
-    return found;
+    return testing::events(folder_ / name, kind);
   }
   std::vector<double> losses(const std::string& name) const {
     std::vector<double> result;

@@ -21,7 +21,17 @@ inline std::vector<nlohmann::json> events(const std::filesystem::path& run,
   return all;
 }
 
-// The same without what the clock and the machine decide.
+// Losses of the steps and of the validations, in the order in which they came.
+inline std::vector<double> losses_of(const std::filesystem::path& run) {
+  std::vector<double> losses;
+  for (const nlohmann::json& event : events(run)) {
+    if (event.at("event") == "step") losses.push_back(event.at("loss").get<double>());
+    if (event.at("event") == "epoch") losses.push_back(event.at("valid_loss").get<double>());
+  }
+  return losses;
+}
+
+// events() without what the clock and the machine decide.
 inline std::vector<nlohmann::json> repeatable_events(const std::filesystem::path& run,
                                                      const std::string& kind = "") {
   std::vector<nlohmann::json> all = events(run, kind);
