@@ -43,41 +43,38 @@ inline PlanKey key_of(std::string_view operation, const ConvolutionPlan& plan,
 // An operand in cuDNN's order instead of ours; it lies in the workspace, at `place`.
 struct Rearranged {
   Dims ours;
-  Dims theirs;
-  std::vector<int> axes;  // theirs[i] is ours[axes[i]]
-  std::vector<int> back;
+  std::vector<int> axes;  // cuDNN's axis i is our axis axes[i]
   bool output = false;
   std::size_t index = 0;  // of PlanOperands' in or out
   std::size_t place = 0;
+
+  Dims theirs() const { return {ours[axes[0]], ours[axes[1]], ours[axes[2]]}; }
+  std::vector<int> back() const {
+    std::vector<int> inverse(axes.size());
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      inverse[static_cast<std::size_t>(axes[i])] = static_cast<int>(i);
+    }
+    return inverse;
+  }
 };
 
-// [N, L, C] or weights [k, Ci / groups, Co] of ours, for one of the plan's operands.
-inline Rearranged rearranged_signal(std::int64_t records, std::int64_t steps, std::int64_t channels,
-                                    bool output, std::size_t index) {
-  return {
-      {records, steps, channels}, {records, channels, steps}, {0, 2, 1}, {0, 2, 1}, output, index};
-}
-inline Rearranged rearranged_weight(const ConvolutionPlan& plan) {
-  const std::int64_t taps = plan.shape.kernel, outputs = plan.shape.outputs;
-  const std::int64_t inputs = plan.shape.inputs / plan.shape.spec.groups;
-  const bool output = plan.pass == ConvolutionPass::weight;
-  const Dims ours{taps, inputs, outputs};
-  if (plan.layout == ConvolutionLayout::channels_first) {
-    return {ours, {outputs, inputs, taps}, {2, 1, 0}, {2, 1, 0}, output, output ? 0U : 1U};
-  }
-  return {ours, {outputs, taps, inputs}, {2, 0, 1}, {1, 2, 0}, output, output ? 0U : 1U};
-}
-
-// What lies otherwise in the plan's layout than in ours.
+// What lies otherwise in the plan's layout than in ours: weights [k, Ci / groups, Co] always, x and
+// y [N, L, C] with channels first.
 inline std::vector<Rearranged> rearranged_operands(const ConvolutionPlan& plan) {
-  std::vector<Rearranged> all{rearranged_weight(plan)};
-  if (plan.layout == ConvolutionLayout::channels_last) return all;
   const Conv1dShape& s = plan.shape;
-  const bool is_data = plan.pass == ConvolutionPass::data;
-  all.push_back(rearranged_signal(s.records, s.length, s.inputs, is_data, 0));
-  const bool is_forward = plan.pass == ConvolutionPass::forward;
-  all.push_back(rearranged_signal(s.records, s.output_length, s.outputs, is_forward,
-                                  plan.pass == ConvolutionPass::weight ? 1 : 0));
+  const bool is_weight = plan.pass == ConvolutionPass::weight;
+  const bool channels_first = plan.layout == ConvolutionLayout::channels_first;
+  const Dims weight{s.kernel, s.inputs / s.spec.groups, s.outputs};
+  const std::vector<int> weight_axes =
+      channels_first ? std::vector<int>{2, 1, 0} : std::vector<int>{2, 0, 1};
+  std::vector<Rearranged> all{{weight, weight_axes, is_weight, is_weight ? 0U : 1U}};
+  if (!channels_first) return all;
+  const std::vector<int> signal_axes{0, 2, 1};
+  all.push_back({{s.records, s.length, s.inputs}, signal_axes, plan.pass == ConvolutionPass::data});
+  all.push_back({{s.records, s.output_length, s.outputs},
+                 signal_axes,
+                 plan.pass == ConvolutionPass::forward,
+                 is_weight ? 1U : 0U});
   return all;
 }
 
@@ -100,13 +97,13 @@ inline Candidate with_our_operands(Backend& backend, const ConvolutionPlan& plan
         continue;
       }
       backend.permute({operands.in[each.index], dtype, each.ours}, each.axes,
-                      {data, dtype, each.theirs});
+                      {data, dtype, each.theirs()});
       permuted.in[each.index] = data;
     }
     inner(permuted);
     for (const Rearranged& each : all) {
       if (!each.output) continue;
-      backend.permute({permuted.out[each.index], dtype, each.theirs}, each.back,
+      backend.permute({permuted.out[each.index], dtype, each.theirs()}, each.back(),
                       {operands.out[each.index], dtype, each.ours});
     }
   };
