@@ -49,13 +49,13 @@ bool gets_weight_decay(const NamedTensor& entry) { return entry.tensor.dims().ra
 
 }  // namespace
 
-FlatParameters::FlatParameters(const Module& module, const FlatOptions& options) {
+FlatParameters::FlatParameters(const Module& module, const FlatOptions& options)
+    : memory_(options.memory) {
   std::vector<NamedTensor> trained = trained_parameters(module, options.frozen);
   if (options.decay_groups) {
     std::stable_partition(trained.begin(), trained.end(), gets_weight_decay);
   }
   lay_out(trained, options.decay_groups);
-  place_gradients(options);
   cut_buckets(options.bucket_bytes);
   const std::shared_ptr<Backend>& backend = values_.backend();
   for (std::size_t i = 0; i < spans_.size(); ++i) {
@@ -85,21 +85,23 @@ void FlatParameters::lay_out(const std::vector<NamedTensor>& trained, bool decay
     if (!decay_groups || gets_weight_decay(entry)) decayed_ = total;
   }
   const std::shared_ptr<Backend>& backend = trained.front().tensor.backend();
-  values_ = Tensor::full(backend, {total}, dtype, 0.0);
-  master_ = dtype == DType::bf16 ? Tensor::full(backend, {total}, DType::f32, 0.0) : values_;
+  values_ = zeros(backend, total, dtype);
+  master_ = dtype == DType::bf16 ? zeros(backend, total, DType::f32) : values_;
+  gradients_ = zeros(backend, total, dtype);
 }
 
-void FlatParameters::place_gradients(const FlatOptions& options) {
-  const std::shared_ptr<Backend>& backend = values_.backend();
-  const View like = values_.view();
+Tensor FlatParameters::zeros(const std::shared_ptr<Backend>& backend, std::int64_t count,
+                             DType dtype) const {
   std::shared_ptr<void> memory;
-  if (options.gradient_memory) memory = options.gradient_memory(like.bytes());
-  if (memory) {
-    gradients_ = Tensor::borrow(backend, {memory.get(), like.dtype, like.dims}, memory);
-    backend->fill(gradients_.view(), 0.0);
-  } else {
-    gradients_ = Tensor::full(backend, like.dims, like.dtype, 0.0);
-  }
+  if (memory_) memory = memory_(static_cast<std::size_t>(count) * size_of(dtype));
+  if (!memory) return Tensor::full(backend, {count}, dtype, 0.0);
+  const Tensor result = Tensor::borrow(backend, {memory.get(), dtype, {count}}, memory);
+  backend->fill(result.view(), 0.0);
+  return result;
+}
+
+Tensor FlatParameters::zeros() const {
+  return zeros(master_.backend(), master_.numel(), master_.dtype());
 }
 
 void FlatParameters::cut_buckets(std::int64_t bucket_bytes) {

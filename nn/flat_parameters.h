@@ -21,9 +21,10 @@ struct FlatOptions {
   std::vector<std::string> frozen{};
   // A bucket of gradients ends with the parameter that fills it up to this size.
   std::int64_t bucket_bytes = std::int64_t{1} << 20;
-  // Where the gradients lie, in the backend's memory; without it, or where it gives none, they have
-  // memory of their own. Processes may share it.
-  std::function<std::shared_ptr<void>(std::size_t bytes)> gradient_memory{};
+  // Where the values lie, the gradients, and what zeros() makes: the backend's memory, asked for
+  // once for each. Without it, or where it gives none, they have memory of their own. Processes may
+  // share it.
+  std::function<std::shared_ptr<void>(std::size_t bytes)> memory{};
 };
 
 class FlatParameters {
@@ -46,6 +47,8 @@ class FlatParameters {
   const Tensor& gradients() const { return gradients_; }
   // What an optimizer steps: values() itself, or f32 copies of them where these are bf16.
   const Tensor& master() const { return master_; }
+  // Zeros laid out like master(), for what an optimizer keeps beside it.
+  Tensor zeros() const;
   // Takes the copies from values() again, after those were loaded or set.
   void refresh_master();
   const std::vector<Span>& spans() const { return spans_; }
@@ -85,11 +88,12 @@ class FlatParameters {
   };
 
   void lay_out(const std::vector<NamedTensor>& trained, bool decay_groups);
-  void place_gradients(const FlatOptions& options);
+  Tensor zeros(const std::shared_ptr<Backend>& backend, std::int64_t count, DType dtype) const;
   void cut_buckets(std::int64_t bucket_bytes);
   void complete(std::size_t parameter);
   void report(Bucket& bucket);
 
+  std::function<std::shared_ptr<void>(std::size_t bytes)> memory_;
   Tensor values_;
   Tensor gradients_;
   Tensor master_;

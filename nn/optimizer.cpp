@@ -42,11 +42,10 @@ Optimizer::Optimizer(const OptimizerOptions& options, FlatParameters& parameters
   }
   options_.decayed = parameters.decayed();
   const Tensor& master = parameters.master();
-  const auto zeros = [&] {
-    return Tensor::full(master.backend(), master.dims(), master.dtype(), 0.0);
-  };
-  for (std::size_t i = 0; i < options_.state_names().size(); ++i) states_.push_back(zeros());
-  if (options.ema_decay > 0.0) average_ = zeros();
+  for (std::size_t i = 0; i < options_.state_names().size(); ++i) {
+    states_.push_back(parameters.zeros());
+  }
+  if (options.ema_decay > 0.0) average_ = parameters.zeros();
   norm_ = Tensor::full(master.backend(), {1}, master.dtype(), 0.0);
   factor_ = Tensor::full(master.backend(), {1}, master.dtype(), 1.0);
   schedule_ = Tensor::full(master.backend(), {4}, DType::f64, 0.0);
@@ -97,20 +96,41 @@ void Optimizer::write_schedule() {
 void Optimizer::update(double max_norm, const Tensor& guard) {
   const PassScope pass(Pass::update);
   parameters_.finish_gradients();
-  Backend& backend = *parameters_.values().backend();
-  OptimizerOperands x;
-  x.gradients = parameters_.gradients().view();
+  const Tensor& gradients = parameters_.gradients();
+  ConstView factor;
   if (max_norm > 0.0) {
-    backend.gradient_norm(x.gradients, max_norm, norm_.view(), factor_.view());
-    x.factor = factor_.view();
+    gradients.backend()->gradient_norm(gradients.view(), max_norm, norm_.view(), factor_.view());
+    factor = factor_.view();
   }
+  update_elements(0, gradients.numel(), factor, guard);
+}
+
+void Optimizer::update_part(std::int64_t first, std::int64_t count, const Tensor& guard) {
+  const PassScope pass(Pass::update);
+  CG_CHECK(collect_ != nullptr, "a part of an update needs somebody who does the rest");
+  partial_ = true;
+  update_elements(first, count, {}, guard);
+}
+
+void Optimizer::update_elements(std::int64_t first, std::int64_t count, ConstView factor,
+                                const Tensor& guard) {
+  const auto part = [&](const Tensor& flat) { return flat.window(first, {count}).view(); };
+  OptimizerOperands x;
+  x.gradients = part(parameters_.gradients());
+  x.factor = factor;
   x.schedule = schedule_.view();
   if (guard.defined()) x.guard = guard.view();
-  x.parameters = parameters_.master().view();
-  for (const Tensor& state : states_) x.states.push_back(state.view());
-  if (average_.defined()) x.average = average_.view();
-  if (parameters_.values().dtype() == DType::bf16) x.rounded = parameters_.values().view();
-  backend.optimizer_step(options_, x);
+  x.parameters = part(parameters_.master());
+  for (const Tensor& state : states_) x.states.push_back(part(state));
+  if (average_.defined()) x.average = part(average_);
+  if (parameters_.values().dtype() == DType::bf16) x.rounded = part(parameters_.values());
+  OptimizerSpec spec = options_;
+  spec.decayed = std::clamp<std::int64_t>(options_.decayed - first, 0, count);
+  parameters_.values().backend()->optimizer_step(spec, x);
+}
+
+void Optimizer::collect() const {
+  if (std::exchange(partial_, false)) collect_();
 }
 
 double Optimizer::last_gradient_norm() const { return norm_.item(); }
@@ -119,6 +139,12 @@ std::size_t Optimizer::bytes() const {
   std::size_t bytes = average_.defined() ? average_.view().bytes() : 0;
   for (const Tensor& state : states_) bytes += state.view().bytes();
   return bytes;
+}
+
+std::vector<Tensor> Optimizer::kept() const {
+  std::vector<Tensor> result = states_;
+  if (average_.defined()) result.push_back(average_);
+  return result;
 }
 
 std::vector<Optimizer::Buffer> Optimizer::buffers() const {
@@ -133,6 +159,7 @@ std::vector<Optimizer::Buffer> Optimizer::buffers() const {
 }
 
 StateDict Optimizer::state_dict() const {
+  collect();
   StateDict result;
   for (const FlatParameters::Span& span : parameters_.spans()) {
     for (const Buffer& buffer : buffers()) {
@@ -146,6 +173,7 @@ StateDict Optimizer::state_dict() const {
 }
 
 StateDict Optimizer::model_state(const Module& module) const {
+  collect();
   StateDict result = cardiograd::state_dict(module);
   const std::vector<NamedTensor> parameters = module.parameters();  // first in the state, too
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -189,11 +217,13 @@ void Optimizer::load_state_dict(const StateDict& state, const std::string& sourc
   targets.push_back({"step", step, {}});
   load_tensors(targets, state, source);
   steps_ = static_cast<std::int64_t>(step.item());
+  partial_ = false;
 }
 
 AveragedWeights::AveragedWeights(Optimizer& optimizer) : optimizer_(optimizer) {
   if (!optimizer.average_.defined() || optimizer.steps_ == 0) return;
   CG_CHECK(!optimizer.averaged_, "the model has the averaged weights already");
+  optimizer.collect();
   const Tensor& values = optimizer.parameters_.values();
   own_ = Tensor::empty(values.backend(), values.dims(), values.dtype());
   values.backend()->copy(values.view(), own_.view());

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nn/flat_parameters.h"
@@ -40,6 +42,13 @@ class Optimizer {
   void begin_step();
   void update(double max_norm = 0.0, const Tensor& guard = {});
   void take_back_step() { --steps_; }
+  // For processes that share out an update: that of elements [first, first + count) alone, whose
+  // gradients must be final, without clipping. `collect`, set before, fetches into kept() what the
+  // others have updated; it is called when that is about to be read.
+  void update_part(std::int64_t first, std::int64_t count, const Tensor& guard = {});
+  void collect_with(std::function<void()> collect) { collect_ = std::move(collect); }
+  // What a step writes beside the parameters, laid out like them: states and average.
+  std::vector<Tensor> kept() const;
   // L2 norm of the gradient of the last step, before clipping; only where max_norm was positive.
   double last_gradient_norm() const;
 
@@ -74,6 +83,9 @@ class Optimizer {
   };
   std::vector<Buffer> buffers() const;
   void write_schedule();
+  void update_elements(std::int64_t first, std::int64_t count, ConstView factor,
+                       const Tensor& guard);
+  void collect() const;
 
   OptimizerOptions options_;
   FlatParameters& parameters_;
@@ -82,7 +94,9 @@ class Optimizer {
   Tensor norm_, factor_, schedule_;
   std::array<double, 4> written_{};  // what schedule_ holds
   std::int64_t steps_ = 0;
-  bool averaged_ = false;  // the model has the average for the moment
+  std::function<void()> collect_;
+  mutable bool partial_ = false;  // the others have newer parts of kept()
+  bool averaged_ = false;         // the model has the average for the moment
 };
 
 // While it lives, the model computes with the averaged weights (not with averaged buffers: running

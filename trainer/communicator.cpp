@@ -99,6 +99,8 @@ void Communicator::wait_until(const std::function<bool()>& done, std::string_vie
 
 std::shared_ptr<void> Communicator::shared_memory(std::size_t, std::string_view) { return nullptr; }
 
+std::vector<View> Communicator::places_of(const View&) const { return {}; }
+
 std::vector<int> Communicator::silent_ranks(double) { return {}; }
 
 std::shared_ptr<Communicator> make_communicator(const Launch& launch,

@@ -82,6 +82,9 @@ class Communicator {
   // machine reach into each other's. As many bytes on all ranks. Null where there is none (GPUs,
   // several machines, one process, memory is short): any memory does as well, more slowly.
   virtual std::shared_ptr<void> shared_memory(std::size_t bytes, std::string_view what);
+  // Where all ranks, in their order, have what this one has in that memory at `view`; nothing for
+  // other views. What one rank writes at another's place is there after a barrier.
+  virtual std::vector<View> places_of(const View& view) const;
 
   // -- Host memory.
 

@@ -229,6 +229,11 @@ class MpiCommunicator final : public Communicator {
     return {sums, sums->mine()};
   }
 
+  std::vector<View> places_of(const View& view) const override {
+    const std::shared_ptr<SharedSums> sums = sums_of(view);
+    return sums ? sums->places_of(view) : std::vector<View>();
+  }
+
   std::vector<Bytes> all_gather_bytes(std::span<const std::byte> bytes,
                                       std::string_view what) override {
     return collect(bytes, what, true);
@@ -302,11 +307,16 @@ class MpiCommunicator final : public Communicator {
   }
   int next_tag() { return tags_of_one * static_cast<int>(operations_++ % tags); }
 
-  std::unique_ptr<PendingSum> start_sum(const View& view, std::string what) {
+  std::shared_ptr<SharedSums> sums_of(const View& view) const {
     for (const std::weak_ptr<SharedSums>& each : shared_) {
-      const std::shared_ptr<SharedSums> sums = each.lock();
-      if (sums && sums->holds(view)) return sums->start(view, std::move(what));
+      std::shared_ptr<SharedSums> sums = each.lock();
+      if (sums && sums->holds(view)) return sums;
     }
+    return nullptr;
+  }
+
+  std::unique_ptr<PendingSum> start_sum(const View& view, std::string what) {
+    if (const auto sums = sums_of(view)) return sums->start(view, std::move(what));
     return std::make_unique<MessageSum>(data_, rank(), size(), next_tag(), view, std::move(what),
                                         spare_);
   }

@@ -152,7 +152,6 @@ void RankExchange::share(std::string_view what) {
 
 GradientReduction::GradientReduction(FlatParameters& parameters, const Ranks& ranks)
     : parameters_(parameters), ranks_(ranks) {
-  if (ranks_.alone()) return;
   parameters_.on_ready([this](std::int64_t first, std::int64_t count) {
     ready_.push_back({first, count});
     start_ready();
@@ -166,7 +165,6 @@ void GradientReduction::begin(std::string what) {
 }
 
 void GradientReduction::finish() {
-  if (ranks_.alone()) return;
   parameters_.finish_gradients();
   if (order_.empty()) agree_on_order();
   CG_CHECK(started_ == order_.size(), "a bucket of gradients was not reported");

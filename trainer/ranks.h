@@ -102,7 +102,7 @@ class RankExchange {
 // batch (which may be empty) leads to.
 class GradientReduction {
  public:
-  // Takes the parameters' on_ready, where there are several ranks. Both must outlive it.
+  // Takes the parameters' on_ready. Both must outlive it.
   GradientReduction(FlatParameters& parameters, const Ranks& ranks);
   GradientReduction(const GradientReduction&) = delete;
   GradientReduction& operator=(const GradientReduction&) = delete;

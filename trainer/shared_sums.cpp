@@ -194,11 +194,22 @@ bool SharedSums::holds(const View& view) const {
   return begin >= first && begin - first <= bytes_ && view.bytes() <= bytes_ - (begin - first);
 }
 
+std::size_t SharedSums::offset_of(const View& view) const {
+  return static_cast<std::size_t>(static_cast<const std::byte*>(view.data) - mine());
+}
+
+std::vector<View> SharedSums::places_of(const View& view) const {
+  std::vector<View> places;
+  for (int rank = 0; rank < size_; ++rank) {
+    places.push_back({region(rank) + offset_of(view), view.dtype, view.dims});
+  }
+  return places;
+}
+
 std::unique_ptr<PendingSum> SharedSums::start(const View& view, std::string what) {
   Seat& seat = this->seat(rank_);
-  const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(view.data) - mine());
   const std::uint64_t number = started_++;
-  seat.extents[number % most_pending_sums] = {offset, view.bytes()};
+  seat.extents[number % most_pending_sums] = {offset_of(view), view.bytes()};
   store(seat.arrived, number + 1);
   return std::make_unique<SharedSum>(shared_from_this(), number, view, std::move(what));
 }

@@ -58,6 +58,8 @@ class SharedSums : public std::enable_shared_from_this<SharedSums> {
   std::byte* mine() const { return region(rank_); }
   // Whether the view lies in this rank's region.
   bool holds(const View& view) const;
+  // The same place in each rank's region.
+  std::vector<View> places_of(const View& view) const;
   // The sum of a view of f32 or f64 that this region holds, and the others' regions at the same
   // place; at most most_pending_sums at once. Its advance() throws LostRank where a rank adds up
   // another place.
@@ -73,6 +75,7 @@ class SharedSums : public std::enable_shared_from_this<SharedSums> {
 
   SharedSums() = default;
   Seat& seat(int rank) const;
+  std::size_t offset_of(const View& view) const;
   std::byte* region(int rank) const;
 
   std::shared_ptr<SharedMemory> memory_;

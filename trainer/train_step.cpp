@@ -35,12 +35,11 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
       shares_batch_(config.model.sync_batch_norm && !ranks.alone()),
       parameters_(*session.model, {.decay_groups = train_.decay == "weights",
                                    .frozen = train_.freeze,
-                                   .gradient_memory =
+                                   .memory =
                                        [&ranks](std::size_t bytes) {
                                          return ranks.communicator().shared_memory(
-                                             bytes, "the memory of the gradients");
+                                             bytes, "the memory of the parameters");
                                        }}),
-      reduction_(parameters_, ranks),
       optimizer_(optimizer_spec(train_), parameters_),
       step_(
           session.backend, [this](const ReplayedStep::Inputs& inputs) { return work(inputs); },
@@ -53,6 +52,12 @@ TrainStep::TrainStep(const Session& session, const RunConfig& config, const Rank
           std::move(say)) {
   if (!ranks.alone()) {
     asked_ = Tensor::full(session.backend, {std::ssize(written_)}, DType::f32, 0.0);
+    // Clipping needs all gradients on every rank.
+    if (train_.clip_norm <= 0.0 && SharedUpdate::is_possible(parameters_, optimizer_, ranks)) {
+      shared_update_.emplace(parameters_, optimizer_, ranks);
+    } else {
+      reduction_.emplace(parameters_, ranks);
+    }
   }
   ranks.broadcast(session.model->parameters(), "the broadcast of the model");
   ranks.broadcast(session.model->buffers(), "the broadcast of the model");
@@ -102,8 +107,8 @@ Tensor TrainStep::loss_of(const Batch& batch) const {
 Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epoch) {
   keep_buffers();
   parameters_.zero_grad();
-  const std::string step = " of step " + std::to_string(optimizer_.steps() + 1);
-  reduction_.begin("the gradients" + step);
+  const std::string step = " of step " + std::to_string(optimizer_.steps());
+  if (reduction_) reduction_->begin("the gradients" + step);
   std::int64_t examples = 0;
   const Batch* last = nullptr;
   for (const Batch& batch : batches) {
@@ -132,7 +137,7 @@ Tensor TrainStep::differentiate(std::span<const Batch> batches, std::int64_t epo
     if (&batch == last) start_sum(figures, step);
     parameters_.backward(loss, &batch == last);
   }
-  reduction_.finish();
+  if (reduction_) reduction_->finish();
   return figures;
 }
 
@@ -151,7 +156,12 @@ Tensor TrainStep::work(const ReplayedStep::Inputs& inputs) {
     for_each_tensor(batch, [&](Tensor& tensor) { tensor = *input++; });
   }
   const Tensor figures = differentiate(batches, epoch_);
-  optimizer_.update(train_.clip_norm, figures.window(0, {1}));
+  const Tensor guard = figures.window(0, {1});
+  if (shared_update_) {
+    shared_update_->run(guard, "step " + std::to_string(optimizer_.steps()));
+  } else {
+    optimizer_.update(train_.clip_norm, guard);
+  }
   return figures;
 }
 

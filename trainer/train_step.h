@@ -18,6 +18,7 @@
 #include "trainer/ranks.h"
 #include "trainer/schedule.h"
 #include "trainer/session.h"
+#include "trainer/shared_update.h"
 
 namespace cardiograd {
 
@@ -73,8 +74,10 @@ class TrainStep {
   RunConfig::Train train_;
   bool shares_batch_;  // BatchNorm is over that of all ranks
   FlatParameters parameters_;
-  GradientReduction reduction_;
   Optimizer optimizer_;
+  // Of several ranks: they share out the update, or add up all gradients and each does all of it.
+  std::optional<SharedUpdate> shared_update_;
+  std::optional<GradientReduction> reduction_;
   Loss loss_;
   std::vector<Tensor> buffers_, kept_;  // the model's, and what they were before the batches
   // What is begun: the sizes and draws of its batches, whose tensors come as the step's inputs.

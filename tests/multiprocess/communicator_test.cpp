@@ -58,6 +58,7 @@ class Ranks : public ::testing::TestWithParam<int> {
 TEST_P(Ranks, SumInRankOrderWithTheSameBitsEverywhere) { expect_success("sums"); }
 TEST_P(Ranks, SumSeveralBucketsAtOnce) { expect_success("buckets"); }
 TEST_P(Ranks, SumInMemoryThatTheyShare) { expect_success("shared_sums"); }
+TEST_P(Ranks, ReachIntoMemoryThatTheyShare) { expect_success("places"); }
 TEST_P(Ranks, GatherAndBroadcastAnyLength) { expect_success("gathers"); }
 TEST_P(Ranks, AgreeOnFlagsAndWaitForEachOther) { expect_success("flags"); }
 

@@ -43,7 +43,7 @@ class Fit : public ::testing::Test {
     return folder_.write("config.toml",
                          "[model]\nname = \"cnn\"\ndropout = 0.2\n"
                          "[train]\nepochs = 7\nbatch_size = 19\naccumulate = 2\n"
-                         "optimizer = \"adam\"\nlr = 1e-3\nclip_norm = 0.5\n"
+                         "optimizer = \"adam\"\nlr = 1e-3\nema = 0.9\n"
                          "[augment]\ncrop = 1.0\nnoise = 0.5\nmixup = 0.5\n"
                          "[run]\nplots = false\n");
   }
@@ -148,6 +148,30 @@ TEST_F(Fit, AClockMayAskForCheckpoints) {
   ASSERT_EQ(steps.size(), 2U);
   // Such a request is heard with the step's loss and followed before the next but one.
   for (const std::int64_t step : steps) EXPECT_GE(step, end - 4);
+}
+
+// Clipping needs the sum of all gradients everywhere; without it the ranks share out the update.
+TEST_F(Fit, ASharedUpdateHasTheBitsOfAWholeOne) {
+  const Arguments all{"train.clip_norm=1e30", "train.decay=weights", "train.weight_decay=0.1"};
+  const Arguments shared{"train.decay=weights", "train.weight_decay=0.1"};
+  for (const int ranks : {2, 4}) {
+    const std::string each = "all" + std::to_string(ranks), part = "part" + std::to_string(ranks);
+    ASSERT_EQ(train(ranks, each, all).exit_code, 0);
+    ASSERT_EQ(train(ranks, part, shared).exit_code, 0);
+    EXPECT_EQ(losses(part), losses(each));
+    EXPECT_TRUE(weights(part) == weights(each));
+    EXPECT_EQ(events(part, "epoch").back().at("valid_loss"),
+              events(each, "epoch").back().at("valid_loss"));
+    EXPECT_NE(read_file(folder_ / part / "last/optimizer.safetensors").find(".average"),
+              std::string::npos);
+  }
+}
+
+TEST_F(Fit, LossesAreThoseOfOneProcessWithClipping) {
+  const Arguments clipped{"train.clip_norm=0.5"};
+  ASSERT_EQ(train(1, "one", clipped).exit_code, 0);
+  ASSERT_EQ(train(2, "np2", clipped).exit_code, 0);
+  expect_close("np2", "one", 1e-5);
 }
 
 TEST_F(Fit, LossesAreThoseOfOneProcess) {

@@ -169,6 +169,33 @@ void shared_sums(Communicator& group) {
   expect(group.shared_memory(std::size_t{1} << 60, "too much") == nullptr, "no room");
 }
 
+// Each writes into everybody's memory, beginning with the next rank's.
+void places(Communicator& group) {
+  const auto ranks = static_cast<std::size_t>(group.size());
+  const auto mine = static_cast<std::size_t>(group.rank());
+  constexpr std::size_t count = 5000;
+  const SharedFloats other(group, 64);
+  const SharedFloats floats(group, ranks * count);
+  group.barrier("the beginning of writing");
+  const std::vector<View> parts = group.places_of(floats.view(mine * count, count));
+  expect(parts.size() == ranks, "a place a rank");
+  expect(parts[mine].data == floats.view(mine * count, count).data, "this rank's own");
+  for (std::size_t each = 1; each <= ranks; ++each) {
+    const std::vector<float> values = values_of<float>(group.rank(), count);
+    std::copy(values.begin(), values.end(), parts[(mine + each) % ranks].as<float>());
+  }
+  group.barrier("the end of writing");
+  for (int writer = 0; writer < group.size(); ++writer) {
+    const std::vector<float> values = values_of<float>(writer, count);
+    expect(std::equal(values.begin(), values.end(),
+                      floats.data() + static_cast<std::size_t>(writer) * count),
+           "what rank " + std::to_string(writer) + " wrote");
+  }
+  std::vector<float> elsewhere(8);
+  expect(group.places_of(view_of(elsewhere)).empty(), "no places of what is not shared");
+  group.barrier("the end of reading");
+}
+
 Bytes bytes_of(int rank, std::size_t count) {
   Bytes bytes(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -316,6 +343,7 @@ const std::map<std::string, Scenario> scenarios{
     {"sums", sums},
     {"buckets", buckets},
     {"shared_sums", shared_sums},
+    {"places", places},
     {"gathers", gathers},
     {"flags", flags},
     {"killed", killed},

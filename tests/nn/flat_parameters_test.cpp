@@ -89,24 +89,32 @@ class Flat : public ::testing::Test {
 
 // ---- Memory
 
-TEST_F(Flat, GradientsLieWhereTheyAreWanted) {
-  const auto memory = std::make_shared<Values>(1024, 7.0);
-  std::size_t wanted = 0;
-  const FlatParameters flat(network_, {.gradient_memory = [&](std::size_t bytes) {
-                              wanted = bytes;
-                              return std::shared_ptr<void>(memory, memory->data());
+TEST_F(Flat, BuffersLieWhereTheyAreWanted) {
+  std::vector<std::shared_ptr<Values>> given;
+  std::vector<std::size_t> wanted;
+  const Values before = network_.head.weight.to_vector<double>();
+  const FlatParameters flat(network_, {.memory = [&](std::size_t bytes) {
+                              given.push_back(std::make_shared<Values>(1024, 7.0));
+                              wanted.push_back(bytes);
+                              return std::shared_ptr<void>(given.back(), given.back()->data());
                             }});
-  EXPECT_EQ(wanted, flat.values().view().bytes());
-  ASSERT_EQ(flat.gradients().view().data, memory->data());
+  const Tensor beside = flat.zeros();
+  EXPECT_EQ(wanted, std::vector<std::size_t>(3, flat.values().view().bytes()));
+  const std::vector<Tensor> buffers{flat.values(), flat.gradients(), beside};
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    ASSERT_EQ(buffers[i].view().data, given[i]->data());
+    EXPECT_EQ(given[i]->at(wanted[i] / sizeof(double)), 7.0) << "written beyond its end";
+  }
+  EXPECT_EQ(beside.to_vector<double>(), Values(static_cast<std::size_t>(beside.numel()), 0.0));
+  EXPECT_EQ(network_.head.weight.to_vector<double>(), before);
   network_(input()).backward();
   EXPECT_EQ(network_.head.bias.grad().view().data,
-            memory->data() + flat.span_of(network_.head.bias)->offset);
+            given[1]->data() + flat.span_of(network_.head.bias)->offset);
   EXPECT_EQ(network_.head.bias.grad().to_vector<double>(), Values(8, 3.0));
-  EXPECT_EQ(memory->at(wanted / sizeof(double)), 7.0) << "written beyond its end";
 }
 
-TEST_F(Flat, GradientsHaveMemoryOfTheirOwnWhereNoneIsGiven) {
-  const FlatParameters flat(network_, {.gradient_memory = [](std::size_t) { return nullptr; }});
+TEST_F(Flat, BuffersHaveMemoryOfTheirOwnWhereNoneIsGiven) {
+  const FlatParameters flat(network_, {.memory = [](std::size_t) { return nullptr; }});
   network_(input()).backward();
   EXPECT_EQ(network_.head.bias.grad().to_vector<double>(), Values(8, 3.0));
 }

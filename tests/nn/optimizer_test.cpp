@@ -2,6 +2,7 @@
 #include "nn/optimizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "nn/layers.h"
@@ -31,7 +32,7 @@ struct Trained {
         parameters(layer, {.decay_groups = true}),
         optimizer(options, parameters) {}
 
-  void step() {
+  void compute_gradients() {
     parameters.zero_grad();
     for (const Tensor& parameter : {layer.weight, layer.bias}) {
       Values gradient(static_cast<std::size_t>(parameter.numel()));
@@ -42,6 +43,9 @@ struct Trained {
       parameter.backward(
           Tensor::from_host<float>(backend, parameter.dims(), parameter.dtype(), gradient));
     }
+  }
+  void step() {
+    compute_gradients();
     optimizer.step(1.5);
   }
   Values weights() const { return parameters.values().to_vector<float>(); }
@@ -185,6 +189,78 @@ TEST(Optimizer, AStateFitsOneThatKeepsAnAverageOrNot) {
   options.ema_decay = 1.0;
   EXPECT_EQ(error_of([&] { const Trained trained(options); }),
             "the decay of the weights' average must lie in [0, 1), got 1");
+}
+
+// Borders in the decayed weights, between them and the others, and in those.
+TEST(Optimizer, PartsOfAnUpdateMakeAWholeOne) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const OptimizerOptions& options : all_optimizers()) {
+      Trained whole(options, dtype), parts(options, dtype);
+      parts.optimizer.collect_with([] {});
+      const std::int64_t decayed = parts.parameters.decayed(),
+                         all = parts.parameters.values().numel();
+      for (int step = 0; step < 3; ++step) {
+        whole.compute_gradients();
+        whole.optimizer.step();
+        parts.compute_gradients();
+        parts.optimizer.begin_step();
+        std::int64_t first = 0;
+        for (const std::int64_t end : {std::int64_t{3}, decayed - 2, decayed + 2, all}) {
+          parts.optimizer.update_part(first, end - first);
+          first = end;
+        }
+      }
+      EXPECT_EQ(parts.weights(), whole.weights());
+      const StateDict mine = parts.optimizer.state_dict(), theirs = whole.optimizer.state_dict();
+      for (std::size_t i = 0; i < theirs.size(); ++i) {
+        EXPECT_EQ(mine[i].value.to_vector<float>(), theirs[i].value.to_vector<float>())
+            << theirs[i].name;
+      }
+    }
+  }
+}
+
+// What is not a number holds every part of an update back.
+TEST(Optimizer, AGuardHoldsAPartBack) {
+  Trained trained(optimizer_defaults("adam"));
+  trained.optimizer.collect_with([] {});
+  trained.compute_gradients();
+  const Values before = trained.weights();
+  const Tensor guard = Tensor::full(trained.backend, {1}, DType::f32, std::nan(""));
+  trained.optimizer.begin_step();
+  trained.optimizer.update_part(0, trained.parameters.values().numel(), guard);
+  EXPECT_EQ(trained.weights(), before);
+}
+
+TEST(Optimizer, CollectsWhatOthersUpdatedWhenItIsRead) {
+  OptimizerOptions options = optimizer_defaults("adam");
+  options.ema_decay = 0.5;
+  Trained trained(options);
+  EXPECT_EQ(trained.optimizer.kept().size(), 3U);
+  EXPECT_THROW(trained.optimizer.update_part(0, 1), ShapeError);
+  int collected = 0;
+  trained.optimizer.collect_with([&] { ++collected; });
+  const auto update_a_part = [&] {
+    trained.compute_gradients();
+    trained.optimizer.begin_step();
+    trained.optimizer.update_part(0, 16);
+  };
+  update_a_part();
+  EXPECT_EQ(collected, 0);
+  const StateDict state = trained.optimizer.state_dict();
+  EXPECT_EQ(collected, 1);
+  static_cast<void>(trained.optimizer.model_state(trained.layer));
+  EXPECT_EQ(collected, 1) << "nothing is new";
+  update_a_part();
+  { const AveragedWeights averaged(trained.optimizer); }
+  EXPECT_EQ(collected, 2);
+  update_a_part();
+  static_cast<void>(trained.optimizer.model_state(trained.layer));
+  EXPECT_EQ(collected, 3);
+  update_a_part();
+  trained.optimizer.load_state_dict(state, "a state");
+  static_cast<void>(trained.optimizer.state_dict());
+  EXPECT_EQ(collected, 3) << "what was loaded is whole, and the others may be loading still";
 }
 
 TEST(Optimizer, FollowsTheLearningRate) {

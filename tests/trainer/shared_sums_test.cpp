@@ -75,6 +75,20 @@ TEST_F(TwoRanks, HoldTheirOwnRegion) {
   EXPECT_FALSE(first_->holds(floats(second_, 0, 1)));
 }
 
+TEST_F(TwoRanks, KnowEachOthersPlaces) {
+  const std::vector<View> of_first = first_->places_of(floats(first_, 40, 8));
+  const std::vector<View> of_second = second_->places_of(floats(second_, 40, 8));
+  ASSERT_EQ(of_first.size(), 2U);
+  ASSERT_EQ(of_second.size(), 2U);
+  EXPECT_EQ(of_first[0].data, floats(first_, 40, 1).data);
+  EXPECT_EQ(of_second[1].data, floats(second_, 40, 1).data);
+  EXPECT_EQ(of_first[1].dims, Dims{8});
+  of_first[1].as<float>()[7] = -3.0F;
+  EXPECT_EQ(floats(second_, 47, 1).as<float>()[0], -3.0F);
+  of_second[0].as<float>()[0] = -4.0F;
+  EXPECT_EQ(floats(first_, 40, 1).as<float>()[0], -4.0F);
+}
+
 TEST(SharedMemory, IsRefusedWhereTheAddressIsAnother) {
   const std::shared_ptr<SharedMemory> made = SharedMemory::make(8192);
   ASSERT_NE(made, nullptr);

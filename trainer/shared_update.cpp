@@ -1,0 +1,110 @@
+#include "trainer/shared_update.h"
+
+#include <algorithm>
+
+#include "kernels/threads.h"
+#include "trainer/pending_sum.h"
+
+namespace cardiograd {
+
+namespace {
+
+// What is at hand of all buffers stays in a core's second cache.
+constexpr std::int64_t elements_of_a_thread = 32768;
+
+View part_of(const View& flat, std::int64_t first, std::int64_t count) {
+  return {
+      static_cast<std::byte*>(flat.data) + static_cast<std::size_t>(first) * size_of(flat.dtype),
+      flat.dtype,
+      {count}};
+}
+
+}  // namespace
+
+bool SharedUpdate::is_possible(const FlatParameters& parameters, const Optimizer& optimizer,
+                               const Ranks& ranks) {
+  std::vector<Tensor> buffers = optimizer.kept();
+  buffers.push_back(parameters.values());
+  buffers.push_back(parameters.gradients());
+  return std::all_of(buffers.begin(), buffers.end(), [&](const Tensor& buffer) {
+    return !ranks.communicator().places_of(buffer.view()).empty();
+  });
+}
+
+SharedUpdate::SharedUpdate(FlatParameters& parameters, Optimizer& optimizer, const Ranks& ranks)
+    : parameters_(parameters),
+      optimizer_(optimizer),
+      ranks_(ranks),
+      gradients_(places_of(parameters.gradients())),
+      values_(places_of(parameters.values())) {
+  for (const Tensor& flat : optimizer.kept()) kept_.push_back(places_of(flat));
+  optimizer.collect_with([this] { collect(); });
+}
+
+SharedUpdate::Places SharedUpdate::places_of(const Tensor& flat) const {
+  return ranks_.communicator().places_of(flat.view());
+}
+
+// In rank order: what the ranks before this one have is added up apart.
+void SharedUpdate::add_up(std::int64_t first, std::int64_t count) {
+  Backend& backend = *ranks_.backend();
+  const auto place = [&](int rank) {
+    return part_of(gradients_[static_cast<std::size_t>(rank)], first, count);
+  };
+  const View mine = place(ranks_.rank());
+  if (ranks_.rank() > 0) {
+    View before = place(0);
+    if (ranks_.rank() > 1) {
+      if (!before_.defined() || before_.numel() < count) {
+        before_ = Tensor::empty(ranks_.backend(), {count}, mine.dtype);
+      }
+      before = before_.window(0, {count}).view();
+      backend.copy(place(0), before);
+      for (int rank = 1; rank < ranks_.rank(); ++rank) backend.accumulate(place(rank), before);
+    }
+    backend.accumulate(before, mine);
+  }
+  for (int rank = ranks_.rank() + 1; rank < ranks_.size(); ++rank) {
+    backend.accumulate(place(rank), mine);
+  }
+}
+
+void SharedUpdate::run(const Tensor& guard, const std::string& step) {
+  parameters_.finish_gradients();
+  ranks_.communicator().wait_all();
+  ranks_.communicator().barrier("the gradients of " + step);
+  const Segment segment = segment_of(static_cast<std::size_t>(parameters_.values().numel()),
+                                     ranks_.size(), ranks_.rank());
+  const std::int64_t at_hand = elements_of_a_thread * thread_limit();
+  const auto end = static_cast<std::int64_t>(segment.end);
+  for (auto first = static_cast<std::int64_t>(segment.begin); first < end; first += at_hand) {
+    const std::int64_t count = std::min(at_hand, end - first);
+    add_up(first, count);
+    optimizer_.update_part(first, count, guard);
+    const View values = parameters_.values().window(first, {count}).view();
+    for (const View& place : values_) {
+      const View there = part_of(place, first, count);
+      if (there.data != values.data) ranks_.backend()->copy(values, there);
+    }
+  }
+  ranks_.communicator().barrier("the update of " + step);
+}
+
+// The others are between two updates: none begins before this rank has come to it.
+void SharedUpdate::collect() const {
+  for (const Places& places : kept_) {
+    for (int owner = 0; owner < ranks_.size(); ++owner) {
+      if (owner == ranks_.rank()) continue;
+      const Segment segment =
+          segment_of(static_cast<std::size_t>(parameters_.values().numel()), ranks_.size(), owner);
+      const auto part = [&](int rank) {
+        return part_of(places[static_cast<std::size_t>(rank)],
+                       static_cast<std::int64_t>(segment.begin),
+                       static_cast<std::int64_t>(segment.size()));
+      };
+      ranks_.backend()->copy(part(owner), part(ranks_.rank()));
+    }
+  }
+}
+
+}  // namespace cardiograd
