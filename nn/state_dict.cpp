@@ -98,17 +98,32 @@ void load_state_dict(Module& module, const StateDict& state, const std::string& 
   load_tensors(targets, state, source);
 }
 
-void save_state(const std::filesystem::path& path, const StateDict& state,
-                const Metadata& metadata) {
-  std::vector<std::vector<std::byte>> host;
-  std::vector<NamedView> views;
+HostState::HostState(const StateDict& state) {
   for (const StateEntry& entry : state) {
     const View view = entry.value.view();
-    host.emplace_back(view.bytes());
-    entry.value.backend()->copy_to_host(host.back().data(), view.data, view.bytes());
-    views.push_back({entry.name, ConstView(host.back().data(), view.dtype, view.dims)});
+    Entry copy{entry.name, view.dtype, view.dims,
+               std::make_unique_for_overwrite<std::byte[]>(view.bytes())};
+    entry.value.backend()->copy_to_host(copy.bytes.get(), view.data, view.bytes());
+    entries_.push_back(std::move(copy));
   }
-  write_safetensors(path, std::move(views), metadata);
+}
+
+std::vector<NamedView> HostState::views() const {
+  std::vector<NamedView> views;
+  for (const Entry& entry : entries_) {
+    views.push_back({entry.name, ConstView(entry.bytes.get(), entry.dtype, entry.dims)});
+  }
+  return views;
+}
+
+void save_state(const std::filesystem::path& path, const HostState& state,
+                const Metadata& metadata) {
+  write_safetensors(path, state.views(), metadata);
+}
+
+void save_state(const std::filesystem::path& path, const StateDict& state,
+                const Metadata& metadata) {
+  save_state(path, HostState(state), metadata);
 }
 
 StateDict read_state(const std::filesystem::path& path, const std::shared_ptr<Backend>& backend) {

@@ -8,12 +8,13 @@ usage() {
   cat <<'USAGE'
 usage: tools/overhead.sh [OPTIONS] PACKED_FILE
 
-Trains by turns with everything (averaged weights, a line a step, TensorBoard's
-files, the console, a checkpoint every ten minutes and at the end of each epoch)
-and with nothing of it, and prints the medians of a step's time and what the
-checkpoints add to it. The first epoch of each run does not count. Wants an
-otherwise idle machine. Checkpoints come once or twice an epoch, so their share
-falls with its length: it is given for the file's and for PTB-XL's epochs.
+Trains by turns with nothing beside the steps, with averaged weights and logs (a
+line a step, TensorBoard's files, the console), and with a checkpoint at the end
+of each epoch as well. Prints the medians of a step's time and of what the
+checkpoints of an epoch add: the waiting for their copies, and what the epoch
+loses while they are written. The first epoch of each run does not count. Wants
+an otherwise idle machine. The checkpoints' share falls with an epoch's length:
+it is given for the file's and for PTB-XL's epochs.
 
   --model NAME        as in a config (default: cnn)
   --batch-size COUNT  (default: 64)
@@ -62,29 +63,30 @@ train() {
     fail "$(tail -1 "$work/console.txt")"
 }
 
-# mean_after_first EXPRESSION: awk's mean of an expression of x over all lines x but the first.
-mean_after_first() { awk "NR > 1 { x = \$1; total += $1 } END { print total / (NR - 1) }"; }
 
 records=
+logs=(train.ema=0.99 run.log_every=1 run.tensorboard=true)
 for ((turn = 1; turn <= turns; turn++)); do
-  train bare --quiet
-  train full train.ema=0.99 run.log_every=1 run.tensorboard=true run.checkpoint_minutes=10
+  train bare --quiet run.checkpoint_epochs=1000000
+  train logs run.checkpoint_epochs=1000000 "${logs[@]}"
+  train full "${logs[@]}"
   records=$(logged start train_records "$work/full")
-  for run in bare full; do
-    logged epoch records_per_second "$work/$run" | mean_after_first '1 / x' >>"$work/$run.txt"
+  for run in bare logs full; do
+    logged epoch records_per_second "$work/$run" | tail -n +2 | awk '{ print 1 / $1 }' >>"$work/$run.txt"
   done
-  logged epoch save_seconds "$work/full" | mean_after_first x >>"$work/save.txt"
-  rm -r "$work/bare" "$work/full"
+  logged epoch save_seconds "$work/full" | tail -n +2 >>"$work/save.txt"
+  rm -r "$work/bare" "$work/logs" "$work/full"
 done
 
-awk -v bare="$(median <"$work/bare.txt")" -v full="$(median <"$work/full.txt")" \
-  -v save="$(median <"$work/save.txt")" -v records="$records" -v batch="$batch" \
-  -v title="$model, batches of $batch, medians of $turns" '
-  function together(epoch) { return 100 * (full + save / epoch - bare) / bare }
+awk -v bare="$(median <"$work/bare.txt")" -v logs="$(median <"$work/logs.txt")" \
+  -v full="$(median <"$work/full.txt")" -v waited="$(median <"$work/save.txt")" \
+  -v records="$records" -v batch="$batch" -v title="$model, batches of $batch, medians of $turns turns" '
+  function together(epoch) { return 100 * (logs + saved / epoch - bare) / bare }
   BEGIN {
+    saved = waited + records * (full - logs)
     printf "%s: a step takes %.2f ms, with averages and logs %.2f ms (%+.1f %%); ", title,
-      1e3 * batch * bare, 1e3 * batch * full, 100 * (full - bare) / bare
-    printf "the checkpoints of an epoch take %.0f ms\n", 1e3 * save
+      1e3 * batch * bare, 1e3 * batch * logs, 100 * (logs - bare) / bare
+    printf "the checkpoints of an epoch add %.0f ms, %.0f of them waiting\n", 1e3 * saved, 1e3 * waited
     printf "all together: %+.1f %% with epochs of %d records, %+.1f %% with PTB-XL'"'"'s of 17418\n",
       together(records), records, together(17418)
   }'

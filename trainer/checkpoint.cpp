@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
+#include <utility>
 
 #include "data/notes.h"
 #include "nn/atomic_file.h"
 #include "nn/input_file.h"
-#include "nn/state_dict.h"
 #include "nn/strict_json.h"
 
 namespace cardiograd {
@@ -83,9 +83,20 @@ fs::path checkpoint_being_written(const fs::path& folder) { return folder.string
 
 fs::path checkpoint_set_aside(const fs::path& folder) { return folder.string() + ".old"; }
 
-void save_checkpoint(const fs::path& folder, const Module& model, const Optimizer* optimizer,
-                     const TrainingState& state, const std::string& config, const fs::path& former,
-                     const std::optional<CheckpointTwin>& twin) {
+CheckpointContents::CheckpointContents(const Module& of_model, const Optimizer* of_optimizer,
+                                       const TrainingState& at_state, std::string of_config)
+    : state(at_state), config(std::move(of_config)) {
+  copy_model(of_model, of_optimizer);
+  if (of_optimizer) optimizer = std::make_shared<HostState>(of_optimizer->state_dict());
+}
+
+void CheckpointContents::copy_model(const Module& of_model, const Optimizer* of_optimizer) {
+  model = std::make_shared<HostState>(of_optimizer ? of_optimizer->model_state(of_model)
+                                                   : state_dict(of_model));
+}
+
+void save_checkpoint(const fs::path& folder, const CheckpointContents& contents,
+                     const fs::path& former, const std::optional<CheckpointTwin>& twin) {
   const fs::path fresh = checkpoint_being_written(folder);
   try {
     fs::remove_all(fresh);
@@ -94,18 +105,18 @@ void save_checkpoint(const fs::path& folder, const Module& model, const Optimize
       return twin && link(twin->folder / file, fresh / file);
     };
     if (!twin || !twin->same_model || !linked(model_file)) {
-      save_state(fresh / model_file, optimizer ? optimizer->model_state(model) : state_dict(model),
-                 {{"format", "pt"}});
+      save_state(fresh / model_file, *contents.model, {{"format", "pt"}});
     }
-    if (optimizer && !linked(optimizer_file)) {
-      save_state(fresh / optimizer_file, optimizer->state_dict());
+    if (contents.optimizer && !linked(optimizer_file)) {
+      save_state(fresh / optimizer_file, *contents.optimizer);
     }
+    const TrainingState& state = contents.state;
     if (!state.note_idf.empty()) {
       const auto size = static_cast<std::int64_t>(state.note_idf.size());
       write_safetensors(fresh / notes_file, {{idf, {state.note_idf.data(), DType::f32, {size}}}});
     }
     write_file(fresh / state_file, to_json(state).dump(1) + "\n");
-    write_file(fresh / "config.toml", config);
+    write_file(fresh / "config.toml", contents.config);
     sync_folder(fresh);
     exchange(fresh, folder, former);
   } catch (const fs::filesystem_error& error) {

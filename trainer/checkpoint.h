@@ -9,9 +9,24 @@
 #include <string>
 
 #include "nn/optimizer.h"
+#include "nn/state_dict.h"
 #include "trainer/training_state.h"
 
 namespace cardiograd {
+
+// What a checkpoint holds, in memory of its own: what is copied here may change before it is
+// written. Copies of this share the tensors.
+struct CheckpointContents {
+  // optimizer may be null; with it, the parameters of a model in bf16 are copied in f32.
+  CheckpointContents(const Module& of_model, const Optimizer* of_optimizer,
+                     const TrainingState& at_state, std::string of_config);
+  void copy_model(const Module& of_model, const Optimizer* of_optimizer);
+
+  std::shared_ptr<const HostState> model;
+  std::shared_ptr<const HostState> optimizer;  // null where there is none
+  TrainingState state;
+  std::string config;
+};
 
 // A checkpoint whose files may serve another one, too (as links): those of the optimizer, and,
 // where that holds, of the model are the same.
@@ -20,13 +35,11 @@ struct CheckpointTwin {
   bool same_model = false;
 };
 
-// optimizer may be null; with it, the parameters of a model in bf16 are written in f32. `former`:
-// where the checkpoint goes that `folder` held; empty: it is removed. Throws InputError where the
-// folder cannot be written (disk full, read-only); a checkpoint that was there before is then
-// untouched.
-void save_checkpoint(const std::filesystem::path& folder, const Module& model,
-                     const Optimizer* optimizer, const TrainingState& state,
-                     const std::string& config, const std::filesystem::path& former = {},
+// `former`: where the checkpoint goes that `folder` held; empty: it is removed. Throws InputError
+// where the folder cannot be written (disk full, read-only); a checkpoint that was there before is
+// then untouched.
+void save_checkpoint(const std::filesystem::path& folder, const CheckpointContents& contents,
+                     const std::filesystem::path& former = {},
                      const std::optional<CheckpointTwin>& twin = {});
 
 // Each throws InputError naming the file where a part is missing, broken or does not fit.

@@ -121,6 +121,7 @@ struct RunConfig {
     bool plots = true;
     bool tensorboard = true;
     std::int64_t log_every = 1;
+    std::int64_t checkpoint_epochs = 1;
     std::int64_t checkpoint_steps = 0;
     double checkpoint_minutes = 0.0;
     std::int64_t keep = 1;

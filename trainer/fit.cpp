@@ -86,7 +86,8 @@ class Run {
         valid_(examples_of(session_, config.data.valid_folds, "data.valid_folds")),
         test_(examples_of(session_, config.data.test_folds, "data.test_folds")),
         folder_(config.run.dir, options.start, ranks.is_first()),
-        checkpoints_(folder_.path(), config.run, to_toml(config), ranks.is_first()),
+        checkpoints_(folder_.path(), config.run, to_toml(config), ranks.is_first(),
+                     [this] { folder_.sync_log(); }),
         progress_(options.quiet || !ranks.is_first()),
         step_(session_, config, ranks, exchange_,
               [this](const std::string& remark) { progress_.finish(remark); }),
@@ -115,6 +116,8 @@ class Run {
       progress_.finish("no better epoch since epoch " + std::to_string(state_.best.epoch) +
                        ": training ends early");
     }
+    if (unsaved_) save();
+    checkpoints_.finish();
     FitResult result = test();
     if (session_.profiling()) result.profile = session_.profile->report();
     if (session_.traces_memory) result.memory = step_.memory();
@@ -353,9 +356,9 @@ class Run {
     state_.schedule = schedule_.progress();
     report_epoch(done, best);
     unsaved_ = true;
-    if (best) save_best();
+    if (best) keep_best();
     averaged_.reset();
-    save();
+    if (checkpoints_.due_after_epoch(state_.epoch)) save();
   }
 
   void report_epoch(const TrainingState::Progress& done, bool best) {
@@ -383,10 +386,10 @@ class Run {
 
   // -- Checkpoints and interruptions.
 
-  void save_best() {
+  void keep_best() {
     const Clock::time_point begun = Clock::now();
-    state_.log_bytes = folder_.sync_log();
-    checkpoints_.save_best(*session_.model, step_.optimizer(), state_);
+    state_.log_bytes = folder_.log_bytes();
+    checkpoints_.keep_best(*session_.model, step_.optimizer(), state_);
     save_seconds_ += seconds_since(begun);
   }
 
@@ -395,7 +398,7 @@ class Run {
     // A run goes on from its own weights, also where a signal asks for them in a validation.
     const bool averaged = averaged_.has_value();
     averaged_.reset();
-    state_.log_bytes = folder_.sync_log();
+    state_.log_bytes = folder_.log_bytes();
     checkpoints_.save_last(*session_.model, step_.optimizer(), state_);
     if (averaged) averaged_.emplace(step_.optimizer());
     unsaved_ = false;
@@ -412,6 +415,7 @@ class Run {
     finish_steps();
     if (unsaved_) save();
     if (stop == 0 && !wanted) return;
+    checkpoints_.finish();
     const std::string saved = "a checkpoint of step " + std::to_string(state_.step) + " (" +
                               where_in_epoch() + ") is in " + checkpoints_.last().string();
     if (stop == 0) {
@@ -433,6 +437,8 @@ class Run {
   // Back to the last checkpoint, to go on at half the learning rate.
   void roll_back(const LossFault& fault) {
     if (state_.faults.rollbacks == most_rollbacks) throw;
+    checkpoints_.finish();
+    checkpoints_.forget_best();
     load(checkpoints_.last());
     ++state_.faults.rollbacks;
     state_.faults.lr_factor /= 2.0;

@@ -44,6 +44,7 @@ void check_config(const RunConfig& config) {
   refuse(!config.train.freeze.empty(), "train.freeze");
   refuse(config.train.early_stopping != 0, "train.early_stopping");
   refuse(config.train.on_nan != defaults.train.on_nan, "train.on_nan");
+  refuse(config.run.checkpoint_epochs != 1, "run.checkpoint_epochs");
   refuse(config.run.checkpoint_steps != 0, "run.checkpoint_steps");
   refuse(config.run.checkpoint_minutes != 0.0, "run.checkpoint_minutes");
   refuse(config.run.keep != defaults.run.keep, "run.keep");

@@ -50,6 +50,7 @@ const std::vector<std::string>& changeable_keys() {
                                              "run.plots",
                                              "run.tensorboard",
                                              "run.log_every",
+                                             "run.checkpoint_epochs",
                                              "run.checkpoint_steps",
                                              "run.checkpoint_minutes",
                                              "run.keep",

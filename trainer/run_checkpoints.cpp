@@ -50,6 +50,19 @@ void remove_checkpoint(const fs::path& folder) {
   fs::remove_all(aside);
 }
 
+void remove_oldest(const fs::path& run, std::int64_t keep) {
+  const auto earlier = earlier_checkpoints(run);
+  const auto most = static_cast<std::size_t>(keep - 1);
+  for (std::size_t i = 0; i + most < earlier.size(); ++i) {
+    try {
+      remove_checkpoint(earlier[i].second);
+    } catch (const fs::filesystem_error& error) {
+      throw InputError("checkpoint " + earlier[i].second.string() +
+                       " cannot be removed: " + error.code().message());
+    }
+  }
+}
+
 // The step of a checkpoint that may be cut off anywhere.
 std::optional<std::int64_t> step_of(const fs::path& folder) {
   try {
@@ -76,11 +89,15 @@ void rescue_former(const fs::path& last) {
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(fs::path run, const RunConfig::Run& options, std::string config,
-                               bool writes)
-    : run_(std::move(run)), options_(options), config_(std::move(config)), writes_(writes) {
+                               bool writes, std::function<void()> before_writing)
+    : run_(std::move(run)),
+      options_(options),
+      config_(std::move(config)),
+      writes_(writes),
+      before_writing_(std::move(before_writing)) {
   if (!writes_) return;
   last_step_ = step_of(last());
-  remove_oldest();
+  remove_oldest(run_, options_.keep);
 }
 
 bool RunCheckpoints::due_after(std::int64_t step) const {
@@ -94,43 +111,42 @@ bool RunCheckpoints::due_now() const {
          since.count() >= options_.checkpoint_minutes;
 }
 
-void RunCheckpoints::save_best(const Module& model, const Optimizer& optimizer,
+void RunCheckpoints::keep_best(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
   if (!writes_) return;
-  best_step_.reset();
-  save_checkpoint(best(), model, &optimizer, state, config_);
-  best_step_ = state.step;
-  best_is_average_ = optimizer.averaged();
+  best_ = {optimizer.averaged(), CheckpointContents(model, &optimizer, state, config_)};
 }
 
 void RunCheckpoints::save_last(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
   if (!writes_) return;
+  finish();
+  std::optional<Best> best = std::exchange(best_, std::nullopt);
+  std::optional<CheckpointTwin> twin;
+  std::optional<CheckpointContents> contents;
+  if (best && best->contents.state.step == state.step) {
+    twin = CheckpointTwin{this->best(), !best->is_average};
+    contents = best->contents;
+    contents->state = state;
+    if (best->is_average) contents->copy_model(model, &optimizer);
+  } else {
+    contents.emplace(model, &optimizer, state, config_);
+  }
   const bool stays = options_.keep > 1 && last_step_ && *last_step_ < state.step;
-  save_checkpoint(last(), model, &optimizer, state, config_,
-                  stays ? run_ / step_name(*last_step_) : fs::path(), twin_at(state.step));
+  const fs::path former = stays ? run_ / step_name(*last_step_) : fs::path();
+  writing_ = std::async(std::launch::async, [this, best = std::move(best),
+                                             contents = std::move(*contents), former, twin] {
+    if (before_writing_) before_writing_();
+    if (best) save_checkpoint(this->best(), best->contents);
+    save_checkpoint(last(), contents, former, twin);
+    remove_oldest(run_, options_.keep);
+  });
   last_step_ = state.step;
-  remove_oldest();
   saved_ = std::chrono::steady_clock::now();
 }
 
-// The best checkpoint, where it is of this step.
-std::optional<CheckpointTwin> RunCheckpoints::twin_at(std::int64_t step) const {
-  if (best_step_ != step) return {};
-  return CheckpointTwin{best(), !best_is_average_};
-}
-
-void RunCheckpoints::remove_oldest() const {
-  const auto earlier = earlier_checkpoints(run_);
-  const auto most = static_cast<std::size_t>(options_.keep - 1);
-  for (std::size_t i = 0; i + most < earlier.size(); ++i) {
-    try {
-      remove_checkpoint(earlier[i].second);
-    } catch (const fs::filesystem_error& error) {
-      throw InputError("checkpoint " + earlier[i].second.string() +
-                       " cannot be removed: " + error.code().message());
-    }
-  }
+void RunCheckpoints::finish() {
+  if (writing_.valid()) writing_.get();
 }
 
 std::optional<fs::path> find_checkpoint(const fs::path& run) {

@@ -7,6 +7,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <optional>
 #include <string>
 
@@ -18,25 +20,39 @@ namespace cardiograd {
 class RunCheckpoints {
  public:
   // `config`: what each checkpoint keeps as config.toml. writes: whether this process is the one of
-  // the run that writes; saving the others' checkpoints does nothing.
+  // the run that writes; saving the others' checkpoints does nothing. `before_writing` sees to it
+  // that what a checkpoint refers to is on the disk; it is called by another thread.
   RunCheckpoints(std::filesystem::path run, const RunConfig::Run& options, std::string config,
-                 bool writes = true);
+                 bool writes = true, std::function<void()> before_writing = {});
+  RunCheckpoints(const RunCheckpoints&) = delete;
+  RunCheckpoints& operator=(const RunCheckpoints&) = delete;
 
   // Whether run.checkpoint_steps asks for one after this step: the same in every process.
   bool due_after(std::int64_t step) const;
+  // Whether run.checkpoint_epochs does after this epoch (from 1).
+  bool due_after_epoch(std::int64_t epoch) const { return epoch % options_.checkpoint_epochs == 0; }
   // Whether run.checkpoint_minutes asks for one now: of the process that writes alone.
   bool due_now() const;
-  // As save_checkpoint(). Best is saved before last, so that a run that ends in between does the
-  // epoch again instead of losing its best model; last then shares the files that are the same.
-  void save_best(const Module& model, const Optimizer& optimizer, const TrainingState& state);
+  // Copies the best so far, which is written with the next last: a run that ends before does the
+  // epochs since the last one again instead of losing its best model.
+  void keep_best(const Module& model, const Optimizer& optimizer, const TrainingState& state);
+  // For who goes back to last: what comes after it did not happen.
+  void forget_best() { best_.reset(); }
+  // As save_checkpoint(), by a thread behind: returns when the tensors are copied, and waits before
+  // for what was saved earlier. Last shares the files that are the same as best's.
   void save_last(const Module& model, const Optimizer& optimizer, const TrainingState& state);
+  // Returns when all that was saved is on the disk. Throws InputError where that failed, as does
+  // the next saving. (The end of this object's life only waits.)
+  void finish();
 
   std::filesystem::path best() const { return run_ / "best"; }
   std::filesystem::path last() const { return run_ / "last"; }
 
  private:
-  void remove_oldest() const;
-  std::optional<CheckpointTwin> twin_at(std::int64_t step) const;
+  struct Best {
+    bool is_average = false;
+    CheckpointContents contents;
+  };
 
   std::filesystem::path run_;
   RunConfig::Run options_;
@@ -44,8 +60,9 @@ class RunCheckpoints {
   bool writes_;
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
   std::optional<std::int64_t> last_step_;
-  std::optional<std::int64_t> best_step_;  // if this process saved it
-  bool best_is_average_ = false;
+  std::function<void()> before_writing_;
+  std::optional<Best> best_;  // that is not written yet
+  std::future<void> writing_;
 };
 
 // Where the run in this folder goes on: last; where that was removed, the latest of the others.

@@ -74,10 +74,12 @@ void RunFolder::log(const nlohmann::json& event) {
   if (std::fputs(line.c_str(), metrics_.get()) < 0 || std::fflush(metrics_.get()) != 0) fail_log();
 }
 
-std::int64_t RunFolder::sync_log() {
-  if (!writes()) return 0;
-  if (fsync(fileno(metrics_.get())) != 0) fail_log();
-  return static_cast<std::int64_t>(fs::file_size(log_path()));
+std::int64_t RunFolder::log_bytes() const {
+  return writes() ? static_cast<std::int64_t>(fs::file_size(log_path())) : 0;
+}
+
+void RunFolder::sync_log() const {
+  if (writes() && fsync(fileno(metrics_.get())) != 0) fail_log();
 }
 
 void RunFolder::cut_log(std::int64_t bytes) {

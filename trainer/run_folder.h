@@ -27,8 +27,10 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   // Appends one line to metrics.jsonl; it is in the file when this returns.
   void log(const nlohmann::json& event);
-  // Bytes in metrics.jsonl, which are on the disk when this returns.
-  std::int64_t sync_log();
+  // Bytes in metrics.jsonl; they are on the disk when sync_log() returns, which any thread may
+  // call.
+  std::int64_t log_bytes() const;
+  void sync_log() const;
   // Takes everything behind the first `bytes` away, in one step. Throws InputError where the file
   // has fewer, or where they end within a line.
   void cut_log(std::int64_t bytes);

@@ -31,7 +31,7 @@ struct EpochReport {
   double valid_auroc = 0.0;  // NaN where undefined
   double records_per_second = 0.0;
   double data_wait = 0.0;     // share of the time that training waited for batches
-  double save_seconds = 0.0;  // that checkpoints took since the last report
+  double save_seconds = 0.0;  // that training waited for checkpoints since the last report
   double seconds_left = 0.0;  // of the whole run, as far as it can be told
   bool best = false;
 };

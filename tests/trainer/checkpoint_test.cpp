@@ -109,7 +109,7 @@ Names files_in(const std::filesystem::path& folder) {
 
 std::vector<float> read_back(const TempFolder& folder, const Trained& saved,
                              const TrainingState& state) {
-  save_checkpoint(folder / "best", *saved.model, nullptr, state, "");
+  save_checkpoint(folder / "best", {*saved.model, nullptr, state, ""});
   return read_training_state(folder / "best").note_idf;
 }
 
@@ -118,7 +118,7 @@ const Names all_parts{"config.toml", "model.safetensors", "optimizer.safetensors
 TEST(Checkpoint, ReadsBackWhatWasSaved) {
   const TempFolder folder;
   const Trained saved(1);
-  save_checkpoint(folder / "best", *saved.model, &saved.optimizer, some_state(), "threads = 3\n");
+  save_checkpoint(folder / "best", {*saved.model, &saved.optimizer, some_state(), "threads = 3\n"});
   EXPECT_EQ(files_in(folder / "best"), all_parts);
   EXPECT_EQ(read_file(folder / "best/config.toml"), "threads = 3\n");
 
@@ -170,16 +170,16 @@ TEST(Checkpoint, ReplacesTheOldOneWhole) {
   const TempFolder folder;
   const Trained first(1), second(2);
   TrainingState state = some_state();
-  save_checkpoint(folder / "last", *first.model, &first.optimizer, state, "a");
+  save_checkpoint(folder / "last", {*first.model, &first.optimizer, state, "a"});
   state.epoch = 4;
-  save_checkpoint(folder / "last", *second.model, nullptr, state, "b");
+  save_checkpoint(folder / "last", {*second.model, nullptr, state, "b"});
   EXPECT_EQ(files_in(folder.path()), Names{"last"});
   EXPECT_EQ(files_in(folder / "last"), (Names{"config.toml", "model.safetensors", "state.json"}))
       << "nothing of the old one stays";
   EXPECT_EQ(read_training_state(folder / "last").epoch, 4);
 
   state.epoch = 5;
-  save_checkpoint(folder / "last", *second.model, nullptr, state, "c", folder / "former");
+  save_checkpoint(folder / "last", {*second.model, nullptr, state, "c"}, folder / "former");
   EXPECT_EQ(files_in(folder.path()), (Names{"former", "last"}));
   EXPECT_EQ(read_file(folder / "former/config.toml"), "b");
   EXPECT_EQ(read_file(folder / "last/config.toml"), "c");
@@ -189,7 +189,7 @@ TEST(Checkpoint, RemovesWhatAnInterruptedRunLeft) {
   const TempFolder folder;
   folder.write("last.writing/rubbish", "x");
   const Trained trained(1);
-  save_checkpoint(folder / "last", *trained.model, nullptr, some_state(), "");
+  save_checkpoint(folder / "last", {*trained.model, nullptr, some_state(), ""});
   EXPECT_EQ(files_in(folder.path()), Names{"last"});
   EXPECT_EQ(files_in(folder / "last").size(), 3U);
 }
@@ -197,12 +197,12 @@ TEST(Checkpoint, RemovesWhatAnInterruptedRunLeft) {
 TEST(Checkpoint, AWriteThatFailsKeepsTheOldOne) {
   const TempFolder folder;
   const Trained first(1), second(2);
-  save_checkpoint(folder / "last", *first.model, &first.optimizer, some_state(), "a");
+  save_checkpoint(folder / "last", {*first.model, &first.optimizer, some_state(), "a"});
   std::string error;
   {
     const FileSizeLimit limit(10'000);
     error = error_of([&] {
-      save_checkpoint(folder / "last", *second.model, &second.optimizer, some_state(), "b");
+      save_checkpoint(folder / "last", {*second.model, &second.optimizer, some_state(), "b"});
     });
   }
   EXPECT_EQ(error, "cannot write " + (folder / "last.writing/model.safetensors").string() +
@@ -221,7 +221,7 @@ TEST(Checkpoint, AFolderThatCannotBeMadeIsNamed) {
   const Trained trained(1);
   EXPECT_EQ(
       error_of([&] {
-        save_checkpoint(folder / "file/best", *trained.model, nullptr, some_state(), "");
+        save_checkpoint(folder / "file/best", {*trained.model, nullptr, some_state(), ""});
       }),
       "checkpoint " + (folder / "file/best").string() + " cannot be written: Not a directory");
 }
@@ -229,7 +229,7 @@ TEST(Checkpoint, AFolderThatCannotBeMadeIsNamed) {
 // A saved checkpoint, one part of it spoilt.
 class Spoilt {
  public:
-  Spoilt() { save_checkpoint(folder_ / "run/best", *trained_.model, nullptr, some_state(), ""); }
+  Spoilt() { save_checkpoint(folder_ / "run/best", {*trained_.model, nullptr, some_state(), ""}); }
   std::string part(const char* name) const { return (folder_ / "run/best" / name).string(); }
   void write(const char* name, std::string_view text) const {
     folder_.write(std::string("run/best/") + name, text);
@@ -309,7 +309,7 @@ TEST(Checkpoint, NumbersOfTheStateKeepTheirBits) {
   state.valid_loss = std::numeric_limits<double>::infinity();
   state.best.score = -std::numeric_limits<double>::infinity();
   state.progress.loss_sum = std::nextafter(1.0, 2.0);
-  save_checkpoint(folder / "last", *saved.model, nullptr, state, "");
+  save_checkpoint(folder / "last", {*saved.model, nullptr, state, ""});
   const TrainingState read = read_training_state(folder / "last");
   EXPECT_EQ(read.valid_loss, state.valid_loss);
   EXPECT_EQ(read.best.score, state.best.score);
@@ -322,7 +322,7 @@ TEST(Checkpoint, NumbersOfTheStateKeepTheirBits) {
 TEST(Checkpoint, AnOldStateIsReadButNotResumedFrom) {
   const TempFolder folder;
   Trained saved(1);
-  save_checkpoint(folder / "last", *saved.model, &saved.optimizer, some_state(), "");
+  save_checkpoint(folder / "last", {*saved.model, &saved.optimizer, some_state(), ""});
   nlohmann::json old = nlohmann::json::parse(read_file(folder / "last/state.json"));
   old["version"] = 1;
   for (const char* key :
@@ -343,7 +343,7 @@ TEST(Checkpoint, OneWithoutAPartIsNotResumedFrom) {
   for (const char* part : {"state.json", "model.safetensors", "optimizer.safetensors"}) {
     const TempFolder folder;
     Trained trained(1);
-    save_checkpoint(folder / "last", *trained.model, &trained.optimizer, some_state(), "");
+    save_checkpoint(folder / "last", {*trained.model, &trained.optimizer, some_state(), ""});
     std::filesystem::remove(folder / ("last/" + std::string(part)));
     EXPECT_EQ(error_of([&] {
                 load_checkpoint(folder / "last", *trained.model, trained.optimizer,
@@ -359,7 +359,7 @@ TEST(Checkpoint, OneWithoutAPartIsNotResumedFrom) {
 TEST(Checkpoint, PartsOfTwoCheckpointsAreNotMixed) {
   const TempFolder folder;
   Trained trained(1);  // its optimizer has done one step
-  save_checkpoint(folder / "last", *trained.model, &trained.optimizer, some_state(), "");
+  save_checkpoint(folder / "last", {*trained.model, &trained.optimizer, some_state(), ""});
   const auto error = [&] {
     return error_of([&] {
       load_checkpoint(folder / "last", *trained.model, trained.optimizer, trained.backend);

@@ -49,7 +49,7 @@ RunConfig unusual() {
   c.schedule = {"cosine", 1.5, 1e-6, 3, 0.5, 7};
   c.augment = {0.01, 0.3, 0.2, 0.1, 0.2, 0.4, 0.5, 1.5, 0.6,   0.7,
                0.8,  0.9, 60,  0.1, 2.5, 0.3, 1.5, 0.4, "HYP", true};
-  c.run = {"dir/with space", false, false, 10, 20, 2.5, 3};
+  c.run = {"dir/with space", false, false, 10, 4, 20, 2.5, 3};
   c.device = "cuda:3";
   c.precision = "bf16";
   c.deterministic = false;

@@ -132,6 +132,25 @@ TEST(Resume, CheckpointsChangeNothing) {
   EXPECT_FALSE(fs::exists(folder / "run/step-00000001"));
 }
 
+TEST(Resume, CheckpointsOfSomeEpochsEndWithTheSameBits) {
+  const TempFolder folder;
+  RunConfig config = config_for(folder / "run");
+  config.run.checkpoint_epochs = 2;
+  config.run.keep = 100;
+  fit(config, true);
+  EXPECT_TRUE(result_of(folder / "run") == result_of(undisturbed()));
+  leave_killed(folder / "killed", "step-00000003");
+  config.run.dir = (folder / "killed").string();
+  config.run.checkpoint_epochs = 1000;
+  fit(config, true, Start::resume);
+  EXPECT_TRUE(result_of(folder / "killed") == result_of(undisturbed()));
+  std::size_t checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(folder / "killed")) {
+    checkpoints += fs::exists(entry.path() / "state.json") ? 1 : 0;
+  }
+  EXPECT_EQ(checkpoints, 3U) << "best, last and the one that it began with";
+}
+
 TEST(Resume, WithoutACheckpointTheRunBeginsAnew) {
   const TempFolder folder;
   folder.write("run/metrics.jsonl", "{\"event\":\"start\"}\n{\"eve");
@@ -186,7 +205,8 @@ TEST(Resume, AnotherConfigIsRefused) {
   const std::string sentence =
       ": set it back, or start a new run in another run.dir; only device, threads, replay, "
       "data.path, data.residency, train.epochs, train.on_nan, train.early_stopping, run.plots, "
-      "run.tensorboard, run.log_every, run.checkpoint_steps, run.checkpoint_minutes, run.keep, "
+      "run.tensorboard, run.log_every, run.checkpoint_epochs, run.checkpoint_steps, "
+      "run.checkpoint_minutes, run.keep, "
       "run.timeout_seconds may change";
   EXPECT_EQ(resume_error(config),
             "a resumed run cannot change train.lr, which was 1e-04 and is now 0.1" + sentence);

@@ -1,7 +1,11 @@
 #include "trainer/run_checkpoints.h"
 
 #include <algorithm>
+#include <chrono>
+#include <future>
 #include <gtest/gtest.h>
+#include <thread>
+#include <utility>
 
 #include "models/registry.h"
 #include "nn/ops.h"
@@ -31,7 +35,9 @@ class SomeRun {
   explicit SomeRun(std::int64_t keep) { options_.keep = keep; }
 
   fs::path path() const { return folder_.path(); }
-  RunCheckpoints checkpoints() const { return {path(), options_, "threads = 1\n"}; }
+  RunCheckpoints checkpoints(std::function<void()> before_writing = {}) const {
+    return {path(), options_, "threads = 1\n", true, std::move(before_writing)};
+  }
   TrainingState state(std::int64_t step) const {
     TrainingState state;
     state.step = step;
@@ -39,11 +45,18 @@ class SomeRun {
   }
   void save_last(RunCheckpoints& checkpoints, std::int64_t step) const {
     checkpoints.save_last(*model_, optimizer_, state(step));
+    checkpoints.finish();
   }
-  void save_best(RunCheckpoints& checkpoints, std::int64_t step) const {
-    checkpoints.save_best(*model_, optimizer_, state(step));
+  void keep_best(RunCheckpoints& checkpoints, std::int64_t step) const {
+    checkpoints.keep_best(*model_, optimizer_, state(step));
   }
+  void save_as(const char* name, std::int64_t step) const {
+    save_checkpoint(path() / name, {*model_, &optimizer_, state(step), "threads = 1\n"});
+  }
+  const Module& model() const { return *model_; }
+  const Tensor& weights() const { return parameters_.values(); }
   Optimizer& optimizer() { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
   const TempFolder& folder() const { return folder_; }
 
  private:
@@ -80,6 +93,10 @@ TEST(RunCheckpoints, OneIsDueEveryNStepsOrMinutes) {
     EXPECT_FALSE(every_five.due_now());
   }
   options.checkpoint_steps = 0;
+  EXPECT_TRUE(RunCheckpoints("run", options, "").due_after_epoch(1));
+  options.checkpoint_epochs = 3;
+  EXPECT_FALSE(RunCheckpoints("run", options, "").due_after_epoch(2));
+  EXPECT_TRUE(RunCheckpoints("run", options, "").due_after_epoch(6));
   options.checkpoint_minutes = 1e-9;
   EXPECT_FALSE(RunCheckpoints("run", options, "").due_after(10));
   EXPECT_TRUE(RunCheckpoints("run", options, "").due_now());
@@ -91,7 +108,7 @@ TEST(RunCheckpoints, OneIsDueEveryNStepsOrMinutes) {
 TEST(RunCheckpoints, TheLatestStayAndTheBest) {
   const SomeRun run(3);
   RunCheckpoints checkpoints = run.checkpoints();
-  run.save_best(checkpoints, 1);
+  run.keep_best(checkpoints, 1);
   for (std::int64_t step = 1; step <= 4; ++step) run.save_last(checkpoints, step);
   run.save_last(checkpoints, 4);  // the same step again takes the place of its former self
   EXPECT_EQ(entries(run.path()), (Names{"best", "last", "step-00000002", "step-00000003"}));
@@ -121,7 +138,7 @@ TEST(RunCheckpoints, ARunGoesOnFromTheLastElseFromTheLatest) {
   EXPECT_EQ(find_checkpoint(run.path()), std::nullopt);
   EXPECT_EQ(find_checkpoint(run.path() / "none"), std::nullopt);
   RunCheckpoints checkpoints = run.checkpoints();
-  run.save_best(checkpoints, 2);
+  run.save_as("best", 2);
   EXPECT_EQ(find_checkpoint(run.path()), run.path() / "best");
   for (std::int64_t step = 1; step <= 4; ++step) run.save_last(checkpoints, step);
   EXPECT_EQ(find_checkpoint(run.path()), run.path() / "last");
@@ -136,7 +153,7 @@ TEST(RunCheckpoints, WhatAKilledRunLeftIsTidied) {
   RunCheckpoints checkpoints = run.checkpoints();
   run.save_last(checkpoints, 1);
   fs::rename(run.path() / "last", run.path() / "last.writing");  // the former, exchanged
-  run.save_best(checkpoints, 2);
+  run.save_as("best", 2);
   fs::rename(run.path() / "best", run.path() / "last");
   for (const char* name : {"best.writing/model.safetensors", "step-00000000.old/state.json",
                            "config.toml.tmp-7-1", "notes.old", "picture.writing"}) {
@@ -158,7 +175,7 @@ TEST(RunCheckpoints, LastSharesWhatItHasInCommonWithABestOfTheSameStep) {
   const auto shares = [&](const char* file) {
     return is_one_file(run.path() / "best" / file, run.path() / "last" / file);
   };
-  run.save_best(checkpoints, 1);
+  run.keep_best(checkpoints, 1);
   run.save_last(checkpoints, 1);
   EXPECT_TRUE(shares("model.safetensors"));
   EXPECT_TRUE(shares("optimizer.safetensors"));
@@ -169,11 +186,82 @@ TEST(RunCheckpoints, LastSharesWhatItHasInCommonWithABestOfTheSameStep) {
   run.optimizer().step();
   {
     const AveragedWeights averaged(run.optimizer());
-    run.save_best(checkpoints, 3);
+    run.keep_best(checkpoints, 3);
   }
   run.save_last(checkpoints, 3);
   EXPECT_FALSE(shares("model.safetensors")) << "best has the averaged weights";
   EXPECT_TRUE(shares("optimizer.safetensors"));
+}
+
+// The thread that trains goes on meanwhile.
+TEST(RunCheckpoints, AreWrittenBehindAsTheyWereWhenTheyWereSaved) {
+  SomeRun run(1);
+  std::promise<void> gate;
+  const std::shared_future<void> opened = gate.get_future().share();
+  RunCheckpoints checkpoints = run.checkpoints([opened] { opened.wait(); });
+  const Tensor& weights = run.weights();
+  weights.backend()->fill(weights.view(), 0.5);
+  run.optimizer().step();  // of no gradient
+  {
+    const AveragedWeights averaged(run.optimizer());
+    weights.backend()->fill(weights.view(), 0.25);
+    run.keep_best(checkpoints, 7);
+  }
+  weights.backend()->fill(weights.view(), 0.75);
+  checkpoints.save_last(run.model(), run.optimizer(), run.state(7));
+  weights.backend()->fill(weights.view(), 2.0);
+  EXPECT_EQ(entries(run.path()), Names{}) << "nothing is written yet";
+  gate.set_value();
+  checkpoints.finish();
+  EXPECT_EQ(entries(run.path()), (Names{"best", "last"}));
+  for (const auto& [name, value] : {std::pair("best", 0.25F), std::pair("last", 0.75F)}) {
+    EXPECT_EQ(step_in(run.path() / name), 7);
+    const SafetensorsFile file(run.path() / name / "model.safetensors");
+    EXPECT_EQ(file.view("conv1.bias").as<float>()[3], value) << name;
+  }
+}
+
+TEST(RunCheckpoints, TheBestIsWrittenWithTheNextLast) {
+  const SomeRun run(1);
+  RunCheckpoints checkpoints = run.checkpoints();
+  run.keep_best(checkpoints, 2);
+  run.keep_best(checkpoints, 4);
+  checkpoints.finish();
+  EXPECT_EQ(entries(run.path()), Names{});
+  run.save_last(checkpoints, 6);
+  EXPECT_EQ(step_in(run.path() / "best"), 4);
+  EXPECT_EQ(step_in(run.path() / "last"), 6);
+  run.keep_best(checkpoints, 8);
+  checkpoints.forget_best();
+  run.save_last(checkpoints, 9);
+  EXPECT_EQ(step_in(run.path() / "best"), 4);
+}
+
+TEST(RunCheckpoints, TheEndOfARunWaitsForWhatIsBeingWritten) {
+  const SomeRun run(1);
+  {
+    RunCheckpoints checkpoints =
+        run.checkpoints([] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); });
+    checkpoints.save_last(run.model(), run.optimizer(), run.state(3));
+  }
+  EXPECT_EQ(step_in(run.path() / "last"), 3);
+}
+
+TEST(RunCheckpoints, AnErrorIsHeardLaterAndWhatComesAfterItIsNotWritten) {
+  const SomeRun run(1);
+  bool fails = true;
+  RunCheckpoints checkpoints = run.checkpoints([&fails] {
+    if (std::exchange(fails, false)) throw InputError("the disk is full");
+  });
+  run.keep_best(checkpoints, 3);
+  checkpoints.save_last(run.model(), run.optimizer(), run.state(3));
+  EXPECT_EQ(error_of([&] { checkpoints.finish(); }), "the disk is full");
+  EXPECT_EQ(entries(run.path()), Names{});
+  fails = true;
+  checkpoints.save_last(run.model(), run.optimizer(), run.state(4));
+  EXPECT_EQ(error_of([&] { checkpoints.save_last(run.model(), run.optimizer(), run.state(5)); }),
+            "the disk is full");
+  EXPECT_EQ(entries(run.path()), Names{});
 }
 
 }  // namespace
