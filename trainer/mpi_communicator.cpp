@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <list>
@@ -126,6 +127,10 @@ class MessageSum final : public PendingSum {
   bool finished_ = false;
 };
 
+constexpr const char* remedy =
+    "start with the mpirun of the same MPI, or with srun --mpi=pmix (srun --mpi=list shows what "
+    "there is)";
+
 constexpr int call_tag = 1;  // "are you waiting?"
 constexpr int answer_tag = 2;
 constexpr int tags = 8192;  // operations that can be told apart; MPI promises 32767 tags
@@ -138,6 +143,7 @@ class MpiCommunicator final : public Communicator {
     int ready = 0;
     MPI_Initialized(&ready);
     if (!ready) {
+      check_process_manager();
       int level = 0;
       check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "its beginning");
     }
@@ -298,9 +304,17 @@ class MpiCommunicator final : public Communicator {
     throw InputError(name_of(launch_.launcher) + " says that this is rank " +
                      std::to_string(rank()) + " of " + std::to_string(size()) +
                      ", but MPI sees rank " + std::to_string(mpi_rank) + " of " +
-                     std::to_string(mpi_size) +
-                     ": start with the mpirun of the same MPI, or with srun --mpi=pmix (srun "
-                     "--mpi=list shows what there is)");
+                     std::to_string(mpi_size) + ": " + remedy);
+  }
+  // Without it MPI ends the process itself, with a page about how to build MPI.
+  void check_process_manager() const {
+    if (launch_.launcher != Launcher::srun) return;
+    for (const char* sign : {"PMIX_NAMESPACE", "PMI_RANK", "PMI_FD", "PALS_RANKID"}) {
+      if (std::getenv(sign) != nullptr) return;
+    }
+    throw InputError(
+        "srun started these processes without PMI, by which MPI's ranks find each other: " +
+        std::string(remedy));
   }
   void check_alive() const {
     if (!lost_.empty()) throw LostRank(lost_);

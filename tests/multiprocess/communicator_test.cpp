@@ -136,19 +136,32 @@ TEST(Launched, SeveralProcessesOnTheCpuWithoutMpirunAreRefused) {
             "other: start them with mpirun -np 2, or unset RANK and WORLD_SIZE\n");
 }
 
-TEST(Launched, RanksThatMpiDoesNotSeeAreRefused) {
+const std::map<std::string, std::string> of_srun{
+    {"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}, {"SLURM_LOCALID", "1"}};
+
+TEST(Launched, SrunWithoutPmiIsRefused) {
   ProgramOptions options;
-  options.environment = {{"SLURM_STEP_NUM_TASKS", "2"},
-                         {"SLURM_PROCID", "0"},
-                         {"SLURM_LOCALID", "0"},
-                         {"OMPI_MCA_btl", "self,vader"},
-                         {"OMPI_MCA_plm_rsh_agent", "true"},
-                         {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-                         {"TMPDIR", "/tmp"},
-                         {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
+  options.environment = of_srun;
   const ProgramResult result = testing::run_program("rank_program", {"sums", "5"}, options);
   EXPECT_EQ(result.exit_code, exit_failed);
-  EXPECT_NE(result.err.find("srun says that this is rank 0 of 2, but MPI sees rank 0 of 1: start "
+  EXPECT_EQ(result.err,
+            "rank_program: rank 1: srun started these processes without PMI, by which MPI's ranks "
+            "find each other: start with the mpirun of the same MPI, or with srun --mpi=pmix (srun "
+            "--mpi=list shows what there is)\n");
+}
+
+TEST(Launched, RanksThatMpiDoesNotSeeAreRefused) {
+  ProgramOptions options;
+  options.environment = of_srun;
+  options.environment.insert({{"PALS_RANKID", "1"},
+                              {"OMPI_MCA_btl", "self,vader"},
+                              {"OMPI_MCA_plm_rsh_agent", "true"},
+                              {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                              {"TMPDIR", "/tmp"},
+                              {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  const ProgramResult result = testing::run_program("rank_program", {"sums", "5"}, options);
+  EXPECT_EQ(result.exit_code, exit_failed);
+  EXPECT_NE(result.err.find("srun says that this is rank 1 of 2, but MPI sees rank 0 of 1: start "
                             "with the mpirun of the same MPI, or with srun --mpi=pmix"),
             std::string::npos)
       << result.err;
