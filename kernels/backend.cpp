@@ -77,6 +77,11 @@ TimedDevice make_timed_device(std::string_view device) {
                    "\" has no kernels to time: use \"cuda\" or \"cuda:N\"");
 }
 
+std::string describe_backend(const Backend& backend) {
+  return backend.name().starts_with("cuda") ? cuda_backend_description()
+                                            : cpu_backend_description();
+}
+
 std::string built_backends() {
   return cpu_backend_description() + "; " + cuda_backend_description();
 }

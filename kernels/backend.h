@@ -446,5 +446,7 @@ std::shared_ptr<Backend> make_backend(std::string_view device, const BackendOpti
 
 // One line: which backends this build has, with library versions.
 std::string built_backends();
+// Its part that speaks of this one; opens no other one's libraries.
+std::string describe_backend(const Backend& backend);
 
 }  // namespace cardiograd

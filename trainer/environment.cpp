@@ -39,7 +39,7 @@ std::string now_in_utc() {
 
 Facts describe_environment(const Backend& backend) {
   Facts facts{{"version", "cardiograd " CARDIOGRAD_VERSION},
-              {"backends", built_backends()},
+              {"backend", describe_backend(backend)},
               {"device", backend.name()}};
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) facts.emplace_back(name, value);

@@ -113,8 +113,12 @@ TEST(Environment, NamesDeviceAndMachine) {
     if (name == "device") {
       EXPECT_EQ(value, "cpu");
     }
+    if (name == "backend") {
+      EXPECT_EQ(value.rfind("cpu (oneDNN ", 0), 0U) << value;
+      EXPECT_EQ(value.find("cuda"), std::string::npos) << value;
+    }
   }
-  for (const char* name : {"version", "backends", "device", "threads", "host", "date"}) {
+  for (const char* name : {"version", "backend", "device", "threads", "host", "date"}) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   }
   EXPECT_GT(peak_memory_megabytes(), 1.0);
