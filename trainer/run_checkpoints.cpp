@@ -114,6 +114,7 @@ bool RunCheckpoints::due_now() const {
 void RunCheckpoints::keep_best(const Module& model, const Optimizer& optimizer,
                                const TrainingState& state) {
   if (!writes_) return;
+  finish();  // what was written before lets its copies go
   best_ = {optimizer.averaged(), CheckpointContents(model, &optimizer, state, config_)};
 }
 

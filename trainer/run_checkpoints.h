@@ -34,7 +34,7 @@ class RunCheckpoints {
   // Whether run.checkpoint_minutes asks for one now: of the process that writes alone.
   bool due_now() const;
   // Copies the best so far, which is written with the next last: a run that ends before does the
-  // epochs since the last one again instead of losing its best model.
+  // epochs since the last one again instead of losing its best model. Waits as save_last() does.
   void keep_best(const Module& model, const Optimizer& optimizer, const TrainingState& state);
   // For who goes back to last: what comes after it did not happen.
   void forget_best() { best_.reset(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/threads.h"
+#include "nn/layer_scope.h"
 #include "trainer/pending_sum.h"
 
 namespace cardiograd {
@@ -11,13 +12,6 @@ namespace {
 
 // What is at hand of all buffers stays in a core's second cache.
 constexpr std::int64_t elements_of_a_thread = 32768;
-
-View part_of(const View& flat, std::int64_t first, std::int64_t count) {
-  return {
-      static_cast<std::byte*>(flat.data) + static_cast<std::size_t>(first) * size_of(flat.dtype),
-      flat.dtype,
-      {count}};
-}
 
 }  // namespace
 
@@ -42,14 +36,24 @@ SharedUpdate::SharedUpdate(FlatParameters& parameters, Optimizer& optimizer, con
 }
 
 SharedUpdate::Places SharedUpdate::places_of(const Tensor& flat) const {
-  return ranks_.communicator().places_of(flat.view());
+  Places places;
+  for (const View& place : ranks_.communicator().places_of(flat.view())) {
+    places.push_back(Tensor::borrow(ranks_.backend(), place, flat.impl()));
+  }
+  return places;
+}
+
+SharedUpdate::Part SharedUpdate::part_of(int rank) const {
+  const Segment segment =
+      segment_of(static_cast<std::size_t>(parameters_.values().numel()), ranks_.size(), rank);
+  return {static_cast<std::int64_t>(segment.begin), static_cast<std::int64_t>(segment.size())};
 }
 
 // In rank order: what the ranks before this one have is added up apart.
 void SharedUpdate::add_up(std::int64_t first, std::int64_t count) {
   Backend& backend = *ranks_.backend();
   const auto place = [&](int rank) {
-    return part_of(gradients_[static_cast<std::size_t>(rank)], first, count);
+    return gradients_[static_cast<std::size_t>(rank)].window(first, {count}).view();
   };
   const View mine = place(ranks_.rank());
   if (ranks_.rank() > 0) {
@@ -70,21 +74,22 @@ void SharedUpdate::add_up(std::int64_t first, std::int64_t count) {
 }
 
 void SharedUpdate::run(const Tensor& guard, const std::string& step) {
+  const PassScope pass(Pass::update);
   parameters_.finish_gradients();
   ranks_.communicator().wait_all();
   ranks_.communicator().barrier("the gradients of " + step);
-  const Segment segment = segment_of(static_cast<std::size_t>(parameters_.values().numel()),
-                                     ranks_.size(), ranks_.rank());
+  const Part part = part_of(ranks_.rank());
+  const std::int64_t end = part.first + part.count;
   const std::int64_t at_hand = elements_of_a_thread * thread_limit();
-  const auto end = static_cast<std::int64_t>(segment.end);
-  for (auto first = static_cast<std::int64_t>(segment.begin); first < end; first += at_hand) {
+  for (std::int64_t first = part.first; first < end; first += at_hand) {
     const std::int64_t count = std::min(at_hand, end - first);
     add_up(first, count);
     optimizer_.update_part(first, count, guard);
     const View values = parameters_.values().window(first, {count}).view();
-    for (const View& place : values_) {
-      const View there = part_of(place, first, count);
-      if (there.data != values.data) ranks_.backend()->copy(values, there);
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      if (rank == ranks_.rank()) continue;
+      const Tensor& there = values_[static_cast<std::size_t>(rank)];
+      ranks_.backend()->copy(values, there.window(first, {count}).view());
     }
   }
   ranks_.communicator().barrier("the update of " + step);
@@ -95,14 +100,11 @@ void SharedUpdate::collect() const {
   for (const Places& places : kept_) {
     for (int owner = 0; owner < ranks_.size(); ++owner) {
       if (owner == ranks_.rank()) continue;
-      const Segment segment =
-          segment_of(static_cast<std::size_t>(parameters_.values().numel()), ranks_.size(), owner);
-      const auto part = [&](int rank) {
-        return part_of(places[static_cast<std::size_t>(rank)],
-                       static_cast<std::int64_t>(segment.begin),
-                       static_cast<std::int64_t>(segment.size()));
+      const Part part = part_of(owner);
+      const auto place = [&](int rank) {
+        return places[static_cast<std::size_t>(rank)].window(part.first, {part.count}).view();
       };
-      ranks_.backend()->copy(part(owner), part(ranks_.rank()));
+      ranks_.backend()->copy(place(owner), place(ranks_.rank()));
     }
   }
 }

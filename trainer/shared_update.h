@@ -31,9 +31,15 @@ class SharedUpdate {
   void run(const Tensor& guard, const std::string& step);
 
  private:
-  // One buffer, in rank order.
-  using Places = std::vector<View>;
+  // One buffer of each rank, in rank order.
+  using Places = std::vector<Tensor>;
   Places places_of(const Tensor& flat) const;
+  // Elements [first, first + count) that a rank steps.
+  struct Part {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+  };
+  Part part_of(int rank) const;
   void add_up(std::int64_t first, std::int64_t count);
   void collect() const;
 
